@@ -1,0 +1,251 @@
+//! The storage of tensors.
+
+use std::alloc::{Layout as Alloc, alloc, alloc_zeroed, dealloc, handle_alloc_error};
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use crate::{DeviceBuffer, Memory, Result, Strings, ensure, error};
+
+/// Alignment of every buffer that is allocated here, in bytes: a cache line, and the widest vector.
+pub const ALIGNMENT: usize = 64;
+
+/// The storage of tensors. It is written only while nobody else can see it.
+pub enum Buffer {
+    /// Bytes of our own.
+    Heap(Heap),
+    /// A range of a mapped file.
+    Map(Arc<Mmap>, Range<usize>),
+    /// Bytes that somebody else owns and keeps alive.
+    Foreign(Foreign),
+    /// The elements of a string tensor.
+    Strings(Strings),
+    /// Bytes that the host cannot touch.
+    Device(Box<dyn DeviceBuffer>),
+}
+
+impl Buffer {
+    /// `len` bytes of zeros.
+    pub fn zeroed(len: usize) -> Result<Self> {
+        Heap::new(len, true).map(Self::Heap)
+    }
+
+    /// `len` bytes of any content, for whoever writes all of them before anyone reads.
+    pub fn uninit(len: usize) -> Result<Self> {
+        Heap::new(len, false).map(Self::Heap)
+    }
+
+    /// A copy of `bytes`.
+    pub fn copy_of(bytes: &[u8]) -> Result<Self> {
+        let mut heap = Heap::new(bytes.len(), false)?;
+        heap.bytes_mut().copy_from_slice(bytes);
+        Ok(Self::Heap(heap))
+    }
+
+    /// The bytes `range` of a mapped file.
+    ///
+    /// # Errors
+    /// `InvalidProtobuf` when the range does not lie in the file.
+    pub fn mapped(map: Arc<Mmap>, range: Range<usize>) -> Result<Self> {
+        ensure!(
+            range.start <= range.end && range.end <= map.len(),
+            InvalidProtobuf,
+            "bytes {range:?} lie outside a file of {} bytes",
+            map.len()
+        );
+        Ok(Self::Map(map, range))
+    }
+
+    /// The memory it lies in.
+    pub fn memory(&self) -> Memory {
+        match self {
+            Self::Device(d) => d.memory(),
+            _ => Memory::HOST,
+        }
+    }
+
+    /// The address of its first byte in its memory; dangling for strings.
+    pub fn address(&self) -> *const u8 {
+        match self {
+            Self::Heap(h) => h.ptr.as_ptr(),
+            // `range.start` lies in the map: `mapped` checked it.
+            Self::Map(map, range) => map[range.start..].as_ptr(),
+            Self::Foreign(f) => f.ptr,
+            Self::Strings(_) => NonNull::dangling().as_ptr(),
+            Self::Device(d) => std::ptr::without_provenance(d.address()),
+        }
+    }
+
+    /// Its length in bytes; 0 for strings.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Heap(h) => h.len,
+            Self::Map(_, range) => range.len(),
+            Self::Foreign(f) => f.len,
+            Self::Strings(_) => 0,
+            Self::Device(d) => d.len(),
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its bytes, if they are the host's.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Heap(h) => Some(h.bytes()),
+            Self::Map(map, range) => Some(&map[range.clone()]),
+            Self::Foreign(f) => Some(f.bytes()),
+            Self::Strings(_) | Self::Device(_) => None,
+        }
+    }
+
+    /// Its bytes for writing, if they are our own.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        match self {
+            Self::Heap(h) => Some(h.bytes_mut()),
+            _ => None,
+        }
+    }
+
+    /// Its strings, if it is the storage of a string tensor.
+    pub fn strings(&self) -> Option<&Strings> {
+        match self {
+            Self::Strings(s) => Some(s),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Heap(_) => "heap",
+            Self::Map(..) => "map",
+            Self::Foreign(_) => "foreign",
+            Self::Strings(_) => "strings",
+            Self::Device(_) => "device",
+        };
+        write!(f, "{kind} buffer of {} bytes", self.len())
+    }
+}
+
+/// Bytes of our own, aligned to [`ALIGNMENT`].
+pub struct Heap {
+    ptr: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a `Heap` owns its bytes alone, as a `Box<[u8]>` does.
+unsafe impl Send for Heap {}
+// SAFETY: shared access only reads.
+unsafe impl Sync for Heap {}
+
+impl Heap {
+    fn new(len: usize, zeroed: bool) -> Result<Self> {
+        let layout = Self::layout(len).ok_or_else(|| error!(Fail, "cannot allocate {len} bytes"))?;
+        if len == 0 {
+            return Ok(Self { ptr: NonNull::<Aligned>::dangling().cast(), len });
+        }
+        // SAFETY: the layout is not of size zero.
+        let ptr = unsafe { if zeroed { alloc_zeroed(layout) } else { alloc(layout) } };
+        match NonNull::new(ptr) {
+            Some(ptr) => Ok(Self { ptr, len }),
+            None if len > 1 << 20 => Err(error!(Fail, "Failed to allocate memory for requested buffer of size {len}")),
+            None => handle_alloc_error(layout),
+        }
+    }
+
+    fn layout(len: usize) -> Option<Alloc> {
+        Alloc::from_size_align(len, ALIGNMENT).ok()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: `ptr` is good for `len` bytes, which the creator has filled before sharing them.
+        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+
+    /// The bytes for writing.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: `ptr` is good for `len` bytes and `self` is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+#[repr(align(64))]
+struct Aligned;
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        if let Some(layout) = Self::layout(self.len).filter(|l| l.size() > 0) {
+            // SAFETY: `ptr` came from `alloc` with this layout.
+            unsafe { dealloc(self.ptr.as_ptr(), layout) }
+        }
+    }
+}
+
+/// Bytes that somebody else owns; the owner is kept until the buffer is dropped.
+pub struct Foreign {
+    ptr: *const u8,
+    len: usize,
+    _owner: Box<dyn Any + Send + Sync>,
+}
+
+// SAFETY: the bytes are only read, and `new` demands that they may be read from any thread.
+unsafe impl Send for Foreign {}
+// SAFETY: as above.
+unsafe impl Sync for Foreign {}
+
+impl Foreign {
+    /// `len` bytes at `ptr`, alive as long as `owner`.
+    ///
+    /// # Safety
+    /// The bytes are initialized, stay where they are and may be read from any thread until `owner` is dropped.
+    /// Whoever owns them does not write while a run reads them.
+    pub unsafe fn new(ptr: *const u8, len: usize, owner: Box<dyn Any + Send + Sync>) -> Self {
+        let ptr = if len == 0 { NonNull::<Aligned>::dangling().as_ptr().cast_const().cast() } else { ptr };
+        Self { ptr, len, _owner: owner }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: `new` demands that the bytes are good while the owner lives.
+        unsafe { std::slice::from_raw_parts(self.ptr, self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heap_is_aligned_even_when_empty() {
+        for len in [0, 1, 63, 64, 1000] {
+            let b = Buffer::zeroed(len).unwrap();
+            assert_eq!(b.address() as usize % ALIGNMENT, 0);
+            assert_eq!(b.bytes().unwrap(), vec![0u8; len]);
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_errors() {
+        assert!(Buffer::zeroed(usize::MAX).is_err());
+        assert!(Buffer::uninit(isize::MAX as usize - 4096).is_err());
+    }
+
+    #[test]
+    fn foreign_keeps_its_owner() {
+        let owner = Arc::new(vec![1u8, 2, 3]);
+        // SAFETY: the vector is not touched while its owner is held.
+        let b = Buffer::Foreign(unsafe { Foreign::new(owner.as_ptr(), owner.len(), Box::new(owner.clone())) });
+        assert_eq!(Arc::strong_count(&owner), 2);
+        assert_eq!(b.bytes().unwrap(), [1, 2, 3]);
+        drop(b);
+        assert_eq!(Arc::strong_count(&owner), 1);
+    }
+}

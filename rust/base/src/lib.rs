@@ -1,0 +1,28 @@
+//! Values of ort_rs: element types, shapes, buffers, tensors, errors, threads. It knows nothing of graphs.
+
+mod buffer;
+pub mod copy;
+pub mod dtype;
+mod error;
+pub mod knobs;
+mod layout;
+mod memory;
+pub mod minifloat;
+pub mod packed;
+mod shape;
+mod strings;
+mod tensor;
+pub mod threads;
+mod value;
+mod view;
+
+pub use buffer::{ALIGNMENT, Buffer, Foreign, Heap};
+pub use dtype::{DType, Element};
+pub use error::{Error, ErrorKind, Result};
+pub use layout::{Layout, Strides, dense_strides};
+pub use memory::{DeviceBuffer, Memory};
+pub use shape::{Shape, axis_index, broadcast};
+pub use strings::Strings;
+pub use tensor::{Tensor, check_bools};
+pub use value::{Map, Optional, Sequence, SparseTensor, Type, Value};
+pub use view::{TensorMut, TensorRef, View, ViewMut};

@@ -1,0 +1,1 @@
+//! The CUDA device: probe, context, memory, modules.

@@ -1,0 +1,1 @@
+//! Plans of a graph, their binding to sizes, and their run.

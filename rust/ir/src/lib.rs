@@ -1,0 +1,1 @@
+//! The graph of ort_rs: nodes, facts, patches, the verifier.

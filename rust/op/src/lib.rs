@@ -1,0 +1,1 @@
+//! The operator contract: definitions, signatures, kernels, providers, the registry.

@@ -1,0 +1,1 @@
+//! Element-wise, comparison, logic and reduction operators.

@@ -1,0 +1,1 @@
+//! Operators on strings, images and signals.

@@ -1,0 +1,1 @@
+//! An inference runtime for ONNX models.

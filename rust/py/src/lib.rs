@@ -1,0 +1,1 @@
+//! The Python face of ort_rs.

@@ -1,0 +1,1 @@
+//! A model loaded, optimized, placed and ready to run.

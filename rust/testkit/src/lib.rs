@@ -1,0 +1,1 @@
+//! Test tools: case tables, model builder, comparison, a mock device.
