@@ -1,1 +1,20 @@
 //! The graph of ort_rs: nodes, facts, patches, the verifier.
+#![forbid(unsafe_code)]
+
+mod dim;
+mod fact;
+mod graph;
+mod infer;
+mod oracle;
+mod patch;
+mod print;
+mod verify;
+
+pub use dim::{Dim, Symbol, Symbols};
+pub use fact::{Dims, Fact, Facts, SMALL};
+pub use graph::{Attribute, Attributes, Function, Graph, Loaded, Node, NodeId, OpKey, Subgraph, ValueId, ValueInfo};
+pub use infer::{infer, infer_node};
+pub use oracle::Oracle;
+pub use patch::Patch;
+pub use print::print;
+pub use verify::verify;

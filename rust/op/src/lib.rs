@@ -1,1 +1,25 @@
 //! The operator contract: definitions, signatures, kernels, providers, the registry.
+
+mod attributes;
+mod infer;
+mod operator;
+mod packed;
+mod prepare;
+mod provider;
+mod registry;
+mod run;
+mod signature;
+mod subplan;
+pub mod types;
+
+pub use attributes::Attrs;
+pub use infer::{Infer, InferSubgraph, broadcast_dims};
+pub use operator::{Alias, Body, CpuKernel, Kernels, Layouts, Mask, Op, OpDef, Part, PrepareFn, Prepared, Sizes, Stateless};
+pub use packed::Packed;
+pub use prepare::{PlanSubgraph, Prepare};
+pub use provider::{Claim, Provider};
+pub use registry::Registry;
+pub use run::{Run, Slot, SlotTensor, Wires};
+pub use signature::{Arity, Param, Since, deprecated, since};
+pub use subplan::SubPlan;
+pub use types::TypeSet;

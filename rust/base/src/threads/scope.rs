@@ -1,0 +1,141 @@
+//! A run of a session and the helpers that it holds, kept with the thread that runs it.
+
+use std::cell::Cell;
+
+use super::context;
+use super::helper::Helper;
+use super::pool::Pool;
+use super::region::Region;
+use super::team::Team;
+use super::{Cancel, Threads, fork};
+
+/// The open scope of this thread.
+struct Scope {
+    /// Threads that it may use; 0 while no scope is open.
+    limit: Cell<usize>,
+    /// None if it may use one thread only.
+    pool: Cell<Option<&'static Pool>>,
+    team: Cell<Team>,
+}
+
+thread_local! {
+    static SCOPE: Scope = const { Scope { limit: Cell::new(0), pool: Cell::new(None), team: Cell::new(Team::EMPTY) } };
+}
+
+/// Runs `f`, a run of a session, with up to `threads` threads for its regions, until `cancel`.
+///
+/// Helpers are asked for at the first region and given back at the end. A scope inside of another, or inside of a region, shares the
+/// threads of that.
+pub fn scope<R>(threads: Threads, cancel: &Cancel, f: impl FnOnce() -> R) -> R {
+    context::with_link(cancel, || with_team(threads, f))
+}
+
+/// Runs `f` so that its regions also stop once `cancel` says so.
+pub fn under<R>(cancel: &Cancel, f: impl FnOnce() -> R) -> R {
+    context::with_link(cancel, f)
+}
+
+/// How many threads a region that starts here can have at most.
+pub(super) fn limit() -> usize {
+    if context::inside() {
+        return 1;
+    }
+    match SCOPE.with(|scope| scope.limit.get()) {
+        0 => Threads::default().count(),
+        limit => limit,
+    }
+}
+
+/// Runs a region with the helpers of the open scope, or of one that is opened for it.
+pub(super) fn run(chunks: usize, f: &(dyn Fn(usize) + Sync)) {
+    if chunks <= 1 || context::inside() {
+        return run_inline(chunks, f);
+    }
+    match SCOPE.with(|scope| (scope.limit.get(), scope.pool.get())) {
+        (0, _) => with_team(Threads::default(), || run(chunks, f)),
+        (_, None) => run_inline(chunks, f),
+        (limit, Some(pool)) => run_with(pool, balance(pool, limit, chunks), chunks, f),
+    }
+}
+
+/// Runs all chunks on this thread. A single chunk may hold further regions, so it does not count as inside of one.
+fn run_inline(chunks: usize, f: &(dyn Fn(usize) + Sync)) {
+    context::with_cancel(|cancel| {
+        context::enter(0, context::inside() || chunks > 1, || {
+            (0..chunks).take_while(|_| !cancel.is_some_and(|link| link.is_cancelled())).for_each(f);
+        });
+    });
+}
+
+/// Opens a scope around `f` unless there is one.
+fn with_team<R>(threads: Threads, f: impl FnOnce() -> R) -> R {
+    let open = SCOPE.with(|scope| scope.limit.get() > 0);
+    if open || context::inside() {
+        return f();
+    }
+    let pool = (threads.count() > 1).then(Pool::get);
+    if let Some(pool) = pool {
+        pool.open();
+    }
+    SCOPE.with(|scope| {
+        scope.limit.set(threads.count());
+        scope.pool.set(pool);
+    });
+    let _close = Close;
+    f()
+}
+
+/// Closes the scope of this thread when dropped, whether `f` returned or panicked.
+struct Close;
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        SCOPE.with(|scope| {
+            scope.limit.set(0);
+            let team = scope.team.replace(Team::EMPTY);
+            if let Some(pool) = scope.pool.take() {
+                pool.release(&team);
+                pool.close();
+            }
+        });
+    }
+}
+
+/// The helpers to use for a region of `chunks`: gives some back if others have come to want them, takes more if there are any to spare.
+fn balance(pool: &'static Pool, limit: usize, chunks: usize) -> Team {
+    SCOPE.with(|scope| {
+        let mut team = scope.team.get();
+        let share = pool.share(limit);
+        let useful = share.min(chunks - 1);
+        if team.len() > share {
+            let excess = team.len() - share;
+            pool.release(&team.split(excess));
+            scope.team.set(team);
+        } else if team.len() < useful {
+            pool.claim(useful - team.len(), limit, &mut team);
+            scope.team.set(team);
+        }
+        let surplus = team.len().saturating_sub(useful);
+        team.split(surplus);
+        team
+    })
+}
+
+fn run_with(pool: &'static Pool, team: Team, chunks: usize, f: &(dyn Fn(usize) + Sync)) {
+    if team.len() == 0 {
+        return run_inline(chunks, f);
+    }
+    context::with_cancel(|cancel| {
+        let generation = fork::generation();
+        let region = Region::new(chunks, cancel, f);
+        let helpers = || team.iter().map(|index| pool.helper(index));
+        for helper in helpers() {
+            // SAFETY: this scope holds the team, whose mailboxes have been empty since the last region ended, and every helper is joined
+            // below: nothing in between can unwind, since the region catches the panics of its chunks.
+            unsafe { helper.post(&region) };
+        }
+        region.lead();
+        helpers().for_each(|helper: &Helper| helper.join(&region, generation, pool.spin()));
+        region.end();
+    });
+}

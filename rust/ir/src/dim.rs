@@ -1,0 +1,430 @@
+//! Symbolic integers: the sizes of axes, and the elements of small integer tensors that shapes are computed from.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use base::{Result, ensure, error};
+
+/// The number of a symbol in its [`Symbols`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol(
+    /// The index.
+    pub u32,
+);
+
+/// The symbols of a graph: the named dimensions of its inputs, and sizes known only when a node has run.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    names: Vec<Option<String>>,
+}
+
+impl Symbols {
+    /// A symbol unlike all others.
+    pub fn fresh(&mut self) -> Dim {
+        self.names.push(None);
+        Dim::symbol(Symbol(self.names.len() as u32 - 1))
+    }
+
+    /// The symbol called `name`, the same for the same name.
+    pub fn named(&mut self, name: &str) -> Dim {
+        let index = self.names.iter().position(|n| n.as_deref() == Some(name)).unwrap_or_else(|| {
+            self.names.push(Some(name.to_owned()));
+            self.names.len() - 1
+        });
+        Dim::symbol(Symbol(index as u32))
+    }
+
+    /// The name of `symbol`, if it has one.
+    pub fn name(&self, symbol: Symbol) -> Option<&str> {
+        self.names.get(symbol.0 as usize)?.as_deref()
+    }
+
+    /// How many symbols there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+/// A symbolic integer: a number, or an expression over symbols in normal form, so that equal expressions compare equal.
+///
+/// Arithmetic saturates: a size near `i64::MAX` is refused when memory is asked for.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dim {
+    /// A number.
+    Known(i64),
+    /// A sum of products that is not a number.
+    Sum(Arc<Sum>),
+}
+
+/// A polynomial: products of atoms with their coefficients. The empty product is the constant term.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sum(BTreeMap<Vec<Atom>, i64>);
+
+/// What products are made of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Atom {
+    Symbol(Symbol),
+    FloorDiv(Dim, Dim),
+    Max(Dim, Dim),
+    Min(Dim, Dim),
+    /// The size that two sizes broadcast to.
+    Broadcast(Dim, Dim),
+}
+
+impl From<usize> for Dim {
+    fn from(n: usize) -> Self {
+        Self::Known(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<i64> for Dim {
+    fn from(n: i64) -> Self {
+        Self::Known(n)
+    }
+}
+
+impl Dim {
+    /// The expression that is just `symbol`.
+    pub fn symbol(symbol: Symbol) -> Self {
+        Self::atom(Atom::Symbol(symbol))
+    }
+
+    fn atom(atom: Atom) -> Self {
+        Self::Sum(Arc::new(Sum(BTreeMap::from([(vec![atom], 1)]))))
+    }
+
+    /// The number, if it is one.
+    pub fn known(&self) -> Option<i64> {
+        match self {
+            Self::Known(n) => Some(*n),
+            Self::Sum(_) => None,
+        }
+    }
+
+    /// The number as a size, if it is one and not negative.
+    pub fn size(&self) -> Option<usize> {
+        self.known().and_then(|n| usize::try_from(n).ok())
+    }
+
+    /// Whether it is the number `n`.
+    pub fn is(&self, n: i64) -> bool {
+        *self == Self::Known(n)
+    }
+
+    /// The symbol, if it is nothing but one.
+    pub fn as_symbol(&self) -> Option<Symbol> {
+        let Self::Sum(sum) = self else { return None };
+        let mut terms = sum.0.iter();
+        match (terms.next(), terms.next()) {
+            (Some((product, 1)), None) => match product[..] {
+                [Atom::Symbol(s)] => Some(s),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn terms(&self) -> BTreeMap<Vec<Atom>, i64> {
+        match self {
+            Self::Known(0) => BTreeMap::new(),
+            Self::Known(n) => BTreeMap::from([(Vec::new(), *n)]),
+            Self::Sum(sum) => sum.0.clone(),
+        }
+    }
+
+    fn from_terms(mut terms: BTreeMap<Vec<Atom>, i64>) -> Self {
+        terms.retain(|_, c| *c != 0);
+        match terms.first_key_value() {
+            None => Self::Known(0),
+            Some((product, &c)) if product.is_empty() && terms.len() == 1 => Self::Known(c),
+            _ => Self::Sum(Arc::new(Sum(terms))),
+        }
+    }
+
+    /// `self + other`.
+    pub fn add(&self, other: &Dim) -> Dim {
+        let mut terms = self.terms();
+        for (product, c) in other.terms() {
+            let sum = terms.entry(product).or_default();
+            *sum = sum.saturating_add(c);
+        }
+        Self::from_terms(terms)
+    }
+
+    /// `self - other`.
+    pub fn sub(&self, other: &Dim) -> Dim {
+        self.add(&other.mul(&Dim::Known(-1)))
+    }
+
+    /// `self * other`.
+    pub fn mul(&self, other: &Dim) -> Dim {
+        if let (Self::Known(a), Self::Known(b)) = (self, other) {
+            return Self::Known(a.saturating_mul(*b));
+        }
+        let mut terms = BTreeMap::new();
+        for (p, a) in self.terms() {
+            for (q, b) in other.terms() {
+                let mut product = [&p[..], &q[..]].concat();
+                product.sort();
+                let sum: &mut i64 = terms.entry(product).or_default();
+                *sum = sum.saturating_add(a.saturating_mul(b));
+            }
+        }
+        Self::from_terms(terms)
+    }
+
+    /// `self / other`, rounded down. Common factors cancel; a divisor is taken not to be zero.
+    pub fn floor_div(&self, other: &Dim) -> Dim {
+        match (self, other) {
+            (_, Self::Known(1)) => self.clone(),
+            (Self::Known(a), Self::Known(b)) if *b != 0 => Self::Known(floor_div(*a, *b)),
+            (a, b) if a == b => Self::Known(1),
+            _ => self.divided(other).unwrap_or_else(|| Self::atom(Atom::FloorDiv(self.clone(), other.clone()))),
+        }
+    }
+
+    /// The exact quotient, when the divisor is one product and divides every term.
+    fn divided(&self, other: &Dim) -> Option<Dim> {
+        let divisor = other.terms();
+        let (product, &c) = divisor.first_key_value().filter(|_| divisor.len() == 1)?;
+        let mut quotient = BTreeMap::new();
+        for (mut p, a) in self.terms() {
+            if c == 0 || a % c != 0 {
+                return None;
+            }
+            for atom in product {
+                let i = p.iter().position(|x| x == atom)?;
+                p.remove(i);
+            }
+            quotient.insert(p, a / c);
+        }
+        Some(Self::from_terms(quotient))
+    }
+
+    /// `self / other`, rounded up.
+    pub fn ceil_div(&self, other: &Dim) -> Dim {
+        if let (Self::Known(a), Self::Known(b)) = (self, other)
+            && *b != 0
+        {
+            return Self::Known(-floor_div(-*a, *b));
+        }
+        self.divided(other).unwrap_or_else(|| self.add(other).sub(&Dim::Known(1)).floor_div(other))
+    }
+
+    /// The larger of the two.
+    pub fn larger(&self, other: &Dim) -> Dim {
+        self.ordered(other, Ordering::Greater, Atom::Max)
+    }
+
+    /// The smaller of the two.
+    pub fn smaller(&self, other: &Dim) -> Dim {
+        self.ordered(other, Ordering::Less, Atom::Min)
+    }
+
+    fn ordered(&self, other: &Dim, want: Ordering, atom: fn(Dim, Dim) -> Atom) -> Dim {
+        match self.sub(other).known() {
+            Some(d) if d.cmp(&0) == want => self.clone(),
+            Some(_) => other.clone(),
+            None if self <= other => Self::atom(atom(self.clone(), other.clone())),
+            None => Self::atom(atom(other.clone(), self.clone())),
+        }
+    }
+
+    /// The size that two sizes broadcast to. A number other than 1 decides; two that disagree are an error.
+    ///
+    /// # Errors
+    /// `InvalidGraph` when both are known, differ, and neither is 1.
+    pub fn broadcast(&self, other: &Dim) -> Result<Dim> {
+        Ok(match (self, other) {
+            (a, b) if a == b => a.clone(),
+            (Self::Known(1), d) | (d, Self::Known(1)) => d.clone(),
+            (Self::Known(a), Self::Known(b)) => base::bail!(InvalidGraph, "sizes {a} and {b} do not broadcast"),
+            (Self::Known(n), _) | (_, Self::Known(n)) => Self::Known(*n),
+            (a, b) => {
+                let (a, b) = if a <= b { (a, b) } else { (b, a) };
+                Self::atom(Atom::Broadcast(a.clone(), b.clone()))
+            }
+        })
+    }
+
+    /// The number this is when `values[i]` is the value of symbol `i`; `None` when a symbol has no value yet.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when sizes do not broadcast or a divisor is zero.
+    pub fn eval(&self, values: &[Option<i64>]) -> Result<Option<i64>> {
+        let sum = match self {
+            Self::Known(n) => return Ok(Some(*n)),
+            Self::Sum(sum) => sum,
+        };
+        let mut total = 0i64;
+        for (product, &c) in &sum.0 {
+            let mut term = c;
+            for atom in product {
+                match atom.eval(values)? {
+                    Some(n) => term = term.saturating_mul(n),
+                    None => return Ok(None),
+                }
+            }
+            total = total.saturating_add(term);
+        }
+        Ok(Some(total))
+    }
+
+    /// The same expression with each symbol replaced by what `to` gives for it.
+    ///
+    /// # Errors
+    /// `InvalidGraph` when the replaced sizes do not broadcast.
+    pub fn substitute(&self, to: &dyn Fn(Symbol) -> Dim) -> Result<Dim> {
+        let Self::Sum(sum) = self else { return Ok(self.clone()) };
+        let mut total = Dim::Known(0);
+        for (product, &c) in &sum.0 {
+            let mut term = Dim::Known(c);
+            for atom in product {
+                term = term.mul(&atom.substitute(to)?);
+            }
+            total = total.add(&term);
+        }
+        Ok(total)
+    }
+
+    /// Calls `f` for each symbol in the expression.
+    pub fn for_each_symbol(&self, f: &mut dyn FnMut(Symbol)) {
+        let Self::Sum(sum) = self else { return };
+        for atom in sum.0.keys().flatten() {
+            match atom {
+                Atom::Symbol(s) => f(*s),
+                Atom::FloorDiv(a, b) | Atom::Max(a, b) | Atom::Min(a, b) | Atom::Broadcast(a, b) => {
+                    a.for_each_symbol(f);
+                    b.for_each_symbol(f);
+                }
+            }
+        }
+    }
+}
+
+impl Atom {
+    fn eval(&self, values: &[Option<i64>]) -> Result<Option<i64>> {
+        let (a, b) = match self {
+            Self::Symbol(s) => return Ok(values.get(s.0 as usize).copied().flatten()),
+            Self::FloorDiv(a, b) | Self::Max(a, b) | Self::Min(a, b) | Self::Broadcast(a, b) => (a, b),
+        };
+        let (Some(a), Some(b)) = (a.eval(values)?, b.eval(values)?) else { return Ok(None) };
+        Ok(Some(match self {
+            Self::Max(..) => a.max(b),
+            Self::Min(..) => a.min(b),
+            Self::FloorDiv(..) => {
+                ensure!(b != 0, InvalidArgument, "{a} cannot be divided by zero");
+                floor_div(a, b)
+            }
+            _ => {
+                Dim::Known(a).broadcast(&Dim::Known(b)).map_err(|e| error!(InvalidArgument, "{}", e.detail()))?.known().unwrap_or_default()
+            }
+        }))
+    }
+
+    fn substitute(&self, to: &dyn Fn(Symbol) -> Dim) -> Result<Dim> {
+        Ok(match self {
+            Self::Symbol(s) => to(*s),
+            Self::FloorDiv(a, b) => a.substitute(to)?.floor_div(&b.substitute(to)?),
+            Self::Max(a, b) => a.substitute(to)?.larger(&b.substitute(to)?),
+            Self::Min(a, b) => a.substitute(to)?.smaller(&b.substitute(to)?),
+            Self::Broadcast(a, b) => a.substitute(to)?.broadcast(&b.substitute(to)?)?,
+        })
+    }
+}
+
+fn floor_div(a: i64, b: i64) -> i64 {
+    let q = a.wrapping_div(b);
+    if a.wrapping_rem(b) != 0 && (a < 0) != (b < 0) { q - 1 } else { q }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = match self {
+            Self::Known(n) => return write!(f, "{n}"),
+            Self::Sum(sum) => sum,
+        };
+        for (i, (product, c)) in sum.0.iter().rev().enumerate() {
+            if i > 0 {
+                f.write_str(" + ")?;
+            }
+            if *c != 1 || product.is_empty() {
+                write!(f, "{c}{}", if product.is_empty() { "" } else { "*" })?;
+            }
+            for (j, atom) in product.iter().enumerate() {
+                write!(f, "{}{atom}", if j > 0 { "*" } else { "" })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Atom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Symbol(s) => write!(f, "s{}", s.0),
+            Self::FloorDiv(a, b) => write!(f, "floor(({a})/({b}))"),
+            Self::Max(a, b) => write!(f, "max({a}, {b})"),
+            Self::Min(a, b) => write!(f, "min({a}, {b})"),
+            Self::Broadcast(a, b) => write!(f, "broadcast({a}, {b})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_expressions_compare_equal() {
+        let mut s = Symbols::default();
+        let (n, m) = (s.named("n"), s.fresh());
+        let three = Dim::Known(3);
+        assert_eq!(n.add(&m).mul(&three), m.mul(&three).add(&n.mul(&three)));
+        assert_eq!(n.add(&three).sub(&n), three);
+        assert_eq!(s.named("n"), n);
+        assert_eq!(n.add(&three).larger(&n), n.add(&three));
+        assert_eq!(n.larger(&m), m.larger(&n));
+    }
+
+    #[test]
+    fn common_factors_cancel() {
+        let mut s = Symbols::default();
+        let (n, m) = (s.fresh(), s.fresh());
+        let total = n.mul(&m).mul(&Dim::Known(768));
+        assert_eq!(total.floor_div(&n.mul(&Dim::Known(64))), m.mul(&Dim::Known(12)));
+        assert_eq!(n.ceil_div(&Dim::Known(2)).eval(&[Some(5)]).unwrap(), Some(3));
+        assert_eq!(n.mul(&Dim::Known(4)).ceil_div(&Dim::Known(2)), n.mul(&Dim::Known(2)));
+        assert_eq!(Dim::Known(-7).floor_div(&Dim::Known(2)), Dim::Known(-4));
+    }
+
+    #[test]
+    fn evaluates_when_symbols_are_known() {
+        let mut s = Symbols::default();
+        let (a, b) = (s.fresh(), s.fresh());
+        let e = a.broadcast(&b).unwrap();
+        assert_eq!(e.eval(&[Some(1), Some(7)]).unwrap(), Some(7));
+        assert_eq!(e.eval(&[Some(1), None]).unwrap(), None);
+        assert!(e.eval(&[Some(2), Some(7)]).is_err());
+        assert!(a.floor_div(&b).eval(&[Some(2), Some(0)]).is_err());
+        assert_eq!(a.add(&b).substitute(&|_| Dim::Known(4)).unwrap(), Dim::Known(8));
+    }
+
+    #[test]
+    fn huge_sizes_saturate() {
+        assert_eq!(Dim::Known(i64::MAX).mul(&Dim::Known(2)), Dim::Known(i64::MAX));
+    }
+}

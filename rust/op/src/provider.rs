@@ -1,0 +1,45 @@
+//! Execution providers: who runs nodes, and in which memory.
+
+use base::{Buffer, Memory, Result, TensorMut, TensorRef};
+use ir::{Fact, Node};
+
+use crate::{Mask, OpDef, Prepare, Prepared};
+
+/// What a provider says to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It runs the node; the host reads and writes what the mask names.
+    Yes(Mask),
+    /// It does not, and why.
+    No(String),
+}
+
+/// An execution provider: it claims nodes, builds their kernels, and owns a memory.
+pub trait Provider: Send + Sync {
+    /// The name, such as `CUDAExecutionProvider`.
+    fn name(&self) -> &str;
+
+    /// The memory its kernels read and write.
+    fn memory(&self) -> Memory;
+
+    /// Whether it runs `node`, whose inputs and outputs have these facts. `def` is `None` for a function of the model.
+    fn claim(&self, node: &Node, def: Option<&OpDef>, inputs: &[Option<&Fact>], outputs: &[Option<&Fact>]) -> Claim;
+
+    /// Builds the kernel of a node it claimed.
+    ///
+    /// # Errors
+    /// `NotImplemented` and whatever the kernel says of its constants.
+    fn prepare(&self, op: &dyn crate::Op, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>>;
+
+    /// `bytes` bytes of its memory.
+    ///
+    /// # Errors
+    /// `Fail` when there are not enough.
+    fn allocate(&self, bytes: usize) -> Result<Buffer>;
+
+    /// Copies a tensor between its memory and the host's, or within its memory.
+    ///
+    /// # Errors
+    /// `Fail` when it reaches neither.
+    fn copy(&self, from: TensorRef<'_>, to: TensorMut<'_>) -> Result<()>;
+}
