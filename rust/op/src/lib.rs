@@ -1,5 +1,6 @@
 //! The operator contract: definitions, signatures, kernels, providers, the registry.
 
+mod alone;
 mod attributes;
 mod infer;
 mod operator;
@@ -12,6 +13,7 @@ mod signature;
 mod subplan;
 pub mod types;
 
+pub use alone::{Line, NoSubgraphs, Subgraphs, known_output, run_alone};
 pub use attributes::Attrs;
 pub use infer::{Infer, InferSubgraph, broadcast_dims};
 pub use operator::{Alias, Body, CpuKernel, Kernels, Layouts, Mask, Op, OpDef, Part, PrepareFn, Prepared, Sizes, Stateless};

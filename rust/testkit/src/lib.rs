@@ -1,1 +1,7 @@
-//! Test tools: case tables, model builder, comparison, a mock device.
+//! Test tools: running one operator, comparing tensors, building models, a mock device.
+
+mod close;
+mod single;
+
+pub use close::{assert_close, assert_equal};
+pub use single::{Single, single};

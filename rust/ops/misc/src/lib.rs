@@ -1,1 +1,6 @@
 //! Control flow, sequences, optionals, quantization.
+
+use op::OpDef;
+
+/// The operators of this crate.
+pub static OPS: &[&OpDef] = &[];
