@@ -1,1 +1,18 @@
 //! Plans of a graph, their binding to sizes, and their run.
+
+mod bind;
+mod frame;
+mod oracle;
+mod plan;
+mod program;
+mod run;
+mod storage;
+mod subprogram;
+mod target;
+
+pub use oracle::Operators;
+pub use plan::Plan;
+pub use program::Program;
+pub use run::Runner;
+pub use subprogram::SubProgram;
+pub use target::{CPU, Target};

@@ -37,10 +37,11 @@ fn alone(
     let actual: Vec<Option<&Fact>> = actual.iter().map(Option::as_ref).collect();
     let outputs = registry.infer(node, &actual, &mut Symbols::default(), as_infer(subgraphs))?;
     let output_facts: Vec<Option<&Fact>> = outputs.iter().map(Some).collect();
-    let Some(prepare) = registry.def(node)?.kernels.cpu else {
+    let def = registry.def(node)?;
+    let Some(prepare) = def.kernels.cpu else {
         bail!(NotImplemented, "Could not find an implementation for {}", node.key);
     };
-    let cx = Prepare { node, inputs: facts, outputs: &output_facts, packed: Packed::shared(), subgraphs: as_plan(subgraphs) };
+    let cx = Prepare { node, def, inputs: facts, outputs: &output_facts, packed: Packed::shared(), subgraphs: as_plan(subgraphs) };
     let kernel = prepare(registry.load(node)?, &cx)?;
 
     let mut slots: Vec<Slot> = inputs.iter().map(|v| v.clone().map_or(Slot::Empty, Slot::Value)).collect();

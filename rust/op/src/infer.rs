@@ -28,6 +28,11 @@ impl<'a> Infer<'a> {
         Self { node, inputs, symbols, subgraphs, outputs }
     }
 
+    /// The node, for operators that look into their graphs.
+    pub fn node(&self) -> &'a Node {
+        self.node
+    }
+
     /// How many inputs the node lists.
     pub fn input_count(&self) -> usize {
         self.node.inputs.len()

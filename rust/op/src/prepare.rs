@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::{DType, Result, Tensor, error};
 use ir::{Fact, Node};
 
-use crate::{Packed, SubPlan};
+use crate::{OpDef, Packed, SubPlan};
 
 /// Plans the graphs that a node runs.
 pub trait PlanSubgraph {
@@ -20,6 +20,8 @@ pub trait PlanSubgraph {
 pub struct Prepare<'a> {
     /// The node.
     pub node: &'a Node,
+    /// Its operator.
+    pub def: &'a OpDef,
     /// The facts of inputs, then of captures.
     pub inputs: &'a [Option<&'a Fact>],
     /// The facts of outputs.

@@ -1,0 +1,123 @@
+//! The operators' answers to passes, and inference through the graphs of nodes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base::{Result, Value, bail};
+use ir::{Dim, Fact, Facts, Graph, Node, Oracle, Symbols};
+use op::{InferSubgraph, PlanSubgraph, SubPlan, run_alone};
+
+use crate::{SubProgram, Target};
+
+/// Results of constant folding larger than this many bytes, and larger than the inputs, stay computed at run time.
+const FOLD_LIMIT: usize = 16 << 20;
+
+/// The operators of a target, as passes and inference ask them.
+#[derive(Clone)]
+pub struct Operators {
+    target: Arc<Target>,
+}
+
+impl Operators {
+    /// The operators of `target`.
+    pub fn new(target: Arc<Target>) -> Self {
+        Self { target }
+    }
+}
+
+impl Oracle for Operators {
+    fn infer(&self, node: &Node, inputs: &[Option<&Fact>], symbols: &mut Symbols) -> Result<Vec<Fact>> {
+        self.target.registry.infer(node, inputs, symbols, self)
+    }
+
+    fn eval(&self, node: &Node, inputs: &[Option<Value>]) -> Result<Option<Vec<Value>>> {
+        if !self.is_pure(node) || self.target.registry.def(node)?.kernels.cpu.is_none() {
+            return Ok(None);
+        }
+        let facts: Vec<Option<Fact>> = inputs.iter().map(|v| v.clone().map(Fact::constant)).collect();
+        let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
+        let outputs = self.infer(node, &facts, &mut Symbols::default())?;
+        let given: usize = inputs.iter().flatten().map(bytes_of_value).sum();
+        if outputs.iter().any(|f| bytes_of(f).is_some_and(|n| n > FOLD_LIMIT.max(given))) {
+            return Ok(None);
+        }
+        run_alone(&self.target.registry, node, inputs, &facts, self).map(Some)
+    }
+
+    fn body(&self, node: &Node, inputs: &[Option<&Fact>]) -> Result<Option<Graph>> {
+        self.target.registry.body(node, inputs)
+    }
+
+    fn is_pure(&self, node: &Node) -> bool {
+        let pure = self.target.registry.def(node).is_ok_and(|d| d.pure);
+        let inside = |s: &ir::Subgraph| s.graph.nodes().all(|(_, n)| self.is_pure(n));
+        pure && node.subgraphs.iter().all(inside)
+    }
+}
+
+fn bytes_of(fact: &Fact) -> Option<usize> {
+    let len = base::Shape::checked_len(&fact.known_shape()?)?;
+    fact.dtype()?.bytes_of(len)
+}
+
+fn bytes_of_value(value: &Value) -> usize {
+    value.tensor().ok().and_then(|t| t.dtype().bytes_of(t.len())).unwrap_or(0)
+}
+
+impl InferSubgraph for Operators {
+    fn infer_subgraph(&self, node: &Node, index: usize, inputs: &[Fact], captures: &[&Fact], symbols: &mut Symbols) -> Result<Vec<Fact>> {
+        let Some(sub) = node.subgraphs.get(index) else { bail!(InvalidGraph, "the node has no graph {index}") };
+        let captures: Vec<Fact> = captures.iter().map(|f| (*f).clone()).collect();
+        let (facts, outside) = facts_inside(&sub.graph, inputs, &captures, self)?;
+        sub.graph.outputs.iter().map(|v| Ok(seen_outside(facts.fact(*v)?, &outside, symbols))).collect()
+    }
+}
+
+impl PlanSubgraph for Operators {
+    fn plan_subgraph(&self, node: &Node, index: usize, inputs: &[Fact], captures: &[Fact]) -> Result<Arc<dyn SubPlan>> {
+        let Some(sub) = node.subgraphs.get(index) else { bail!(InvalidGraph, "the node has no graph {index}") };
+        let (facts, _) = facts_inside(&sub.graph, inputs, captures, self)?;
+        Ok(Arc::new(SubProgram::new(self.target.clone(), Graph::clone(&sub.graph), facts)?))
+    }
+}
+
+/// Infers the graph of a node from what is known outside. Sizes that are no numbers outside become symbols of the graph, one for
+/// each expression; the map says which stands for which.
+fn facts_inside(graph: &Graph, inputs: &[Fact], captures: &[Fact], oracle: &Operators) -> Result<(Facts, HashMap<Dim, Dim>)> {
+    if inputs.len() != graph.inputs.len() || captures.len() != graph.captures.len() {
+        let (given, needed) = (inputs.len(), graph.inputs.len());
+        bail!(InvalidGraph, "graph '{}' takes {needed} inputs but is given {given}", graph.name);
+    }
+    let mut facts = Facts::default();
+    let mut inside: HashMap<Dim, Dim> = HashMap::new();
+    let mut enter = |fact: &Fact, symbols: &mut Symbols| {
+        let mut dim = |d: &Dim| match d {
+            Dim::Known(_) => d.clone(),
+            _ => inside.entry(d.clone()).or_insert_with(|| symbols.fresh()).clone(),
+        };
+        let shape = fact.shape.as_ref().map(|s| s.iter().map(&mut dim).collect());
+        let value = fact.value.as_ref().map(|v| v.iter().map(&mut dim).collect());
+        Fact { shape, value, ..fact.clone() }
+    };
+    let given = graph.inputs.iter().zip(inputs).chain(graph.captures.iter().zip(captures));
+    for (v, fact) in given {
+        let mut symbols = std::mem::take(&mut facts.symbols);
+        let fact = enter(fact, &mut symbols);
+        facts.symbols = symbols;
+        facts.set(*v, fact);
+    }
+    ir::infer(graph, &mut facts, oracle)?;
+    Ok((facts, inside.into_iter().map(|(outer, inner)| (inner, outer)).collect()))
+}
+
+/// The fact of an inner value for the graph outside: inner symbols that stand for outer sizes become these, others are new.
+fn seen_outside(fact: &Fact, outside: &HashMap<Dim, Dim>, symbols: &mut Symbols) -> Fact {
+    let mut dim = |d: &Dim| match (d, outside.get(d)) {
+        (Dim::Known(_), _) => d.clone(),
+        (_, Some(outer)) => outer.clone(),
+        _ => symbols.fresh(),
+    };
+    let shape = fact.shape.as_ref().map(|s| s.iter().map(&mut dim).collect());
+    let value = fact.value.clone().filter(|v| v.iter().all(|d| d.known().is_some()));
+    Fact { shape, value, ..fact.clone() }
+}

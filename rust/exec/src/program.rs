@@ -1,0 +1,90 @@
+//! A graph whose kernels are built, for plans of any fetch set to share.
+
+use std::sync::Arc;
+
+use base::{Memory, Result};
+use ir::{Facts, Graph, NodeId, ValueId};
+use op::{Mask, OpDef, Packed, Prepare, Prepared, Provider};
+
+use crate::{Operators, Target};
+
+/// A graph whose kernels are built, for plans of any fetch set to share.
+pub struct Program {
+    pub(crate) target: Arc<Target>,
+    pub(crate) graph: Graph,
+    pub(crate) facts: Facts,
+    units: Vec<Option<Unit>>,
+}
+
+/// What runs one node.
+pub(crate) struct Unit {
+    pub(crate) kernel: Box<dyn Prepared>,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) def: Arc<OpDef>,
+    /// Which inputs and outputs the host reads and writes.
+    pub(crate) host: Mask,
+}
+
+impl Program {
+    /// Builds the kernel of each node of `graph`, whose values have `facts`.
+    ///
+    /// # Errors
+    /// `NotImplemented` for a node that its provider has no kernel for; each error names its node.
+    pub fn new(target: Arc<Target>, graph: Graph, facts: Facts) -> Result<Self> {
+        let mut units: Vec<Option<Unit>> = Vec::new();
+        units.resize_with(graph.node_count(), || None);
+        for id in graph.order()? {
+            let node = graph.node(id);
+            let unit = unit(&target, &graph, &facts, id).map_err(|e| e.at(&node.key.name, &node.name))?;
+            units[id.index()] = Some(unit);
+        }
+        Ok(Self { target, graph, facts, units })
+    }
+
+    /// The graph that the program runs.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What is known of its values.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub(crate) fn unit(&self, id: NodeId) -> Result<&Unit> {
+        self.units[id.index()].as_ref().ok_or_else(|| base::error!(Fail, "{id:?} has no kernel"))
+    }
+
+    /// The memory that `value` lies in when the program runs.
+    pub(crate) fn memory_of(&self, value: ValueId) -> Memory {
+        match self.graph.value(value).producer {
+            Some((id, i)) => self.units[id.index()].as_ref().map_or(Memory::HOST, |u| u.memory_of_output(i)),
+            None => Memory::HOST,
+        }
+    }
+}
+
+impl Unit {
+    fn memory_of_output(&self, i: usize) -> Memory {
+        if self.host.output(i) { Memory::HOST } else { self.provider.memory() }
+    }
+}
+
+fn unit(target: &Arc<Target>, graph: &Graph, facts: &Facts, id: NodeId) -> Result<Unit> {
+    let node = graph.node(id);
+    let operator = target.registry.load(node)?;
+    let def = target.registry.def(node)?.clone();
+    let provider = target.provider_of(node)?.clone();
+    let inputs: Vec<_> = node.inputs.iter().map(|v| v.and_then(|v| facts.get(v))).collect();
+    let captures = node.subgraphs.iter().flat_map(|s| &s.captures).map(|v| facts.get(*v));
+    let inputs: Vec<_> = inputs.into_iter().chain(captures).collect();
+    let outputs: Vec<_> = node.outputs.iter().map(|v| v.and_then(|v| facts.get(v))).collect();
+    let host = match provider.claim(node, Some(&def), &inputs, &outputs) {
+        op::Claim::Yes(host) => host,
+        op::Claim::No(reason) => base::bail!(NotImplemented, "{} does not run it: {reason}", provider.name()),
+    };
+    let subgraphs = Operators::new(target.clone());
+    let cx = Prepare { node, def: &def, inputs: &inputs, outputs: &outputs, packed: Packed::shared(), subgraphs: &subgraphs };
+    let kernel = provider.prepare(operator, &cx)?;
+    Ok(Unit { kernel, provider, def, host })
+}

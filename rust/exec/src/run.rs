@@ -1,0 +1,271 @@
+//! Walking the steps of a plan.
+
+use std::sync::Arc;
+
+use base::threads::Cancel;
+use base::{Layout, Memory, Result, Shape, Tensor, Type, Value, bail, ensure, error};
+use ir::{Dim, Fact, Symbols};
+use op::{Run, Slot, SlotTensor};
+
+use crate::bind::{Bindings, Bound};
+use crate::frame::{Frame, Frames};
+use crate::plan::{Action, Plan, Step};
+use crate::storage::Storage;
+use crate::{Operators, Program};
+
+/// A plan with the bindings and memory of its runs.
+pub struct Runner {
+    program: Arc<Program>,
+    plan: Plan,
+    bindings: Bindings,
+    frames: Frames,
+}
+
+impl Runner {
+    /// Whatever is needed to run `program` for the values `fetches`.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn new(program: Arc<Program>, fetches: &[ir::ValueId]) -> Result<Self> {
+        let plan = Plan::new(&program, fetches)?;
+        Ok(Self { program, plan, bindings: Bindings::default(), frames: Frames::default() })
+    }
+
+    /// The program that it runs.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// Runs the plan for `feeds`, the inputs and then the captures of the graph, and gives the fetched values.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when feeds disagree with the graph; what nodes say, naming the node; `Fail` when `cancel` fires.
+    pub fn run<'v>(&self, feeds: impl IntoIterator<Item = &'v Value>, cancel: &Cancel) -> Result<Vec<Value>> {
+        let mut frame = self.frames.take(&self.plan)?;
+        let mut walk = Walk { runner: self, frame: &mut frame, cancel };
+        let result = walk.run(feeds);
+        self.frames.give_back(frame, &self.plan);
+        result
+    }
+}
+
+struct Walk<'a> {
+    runner: &'a Runner,
+    frame: &'a mut Frame,
+    cancel: &'a Cancel,
+}
+
+impl Walk<'_> {
+    fn run<'v>(&mut self, feeds: impl IntoIterator<Item = &'v Value>) -> Result<Vec<Value>> {
+        self.feed(feeds)?;
+        let plan = &self.runner.plan;
+        for (segment, first) in plan.segments.iter().enumerate() {
+            let end = plan.segments.get(segment + 1).copied().unwrap_or(plan.steps.len());
+            if first == &end {
+                continue;
+            }
+            let bound = self.runner.bindings.get(&self.runner.program, plan, segment, &self.frame.symbols)?;
+            self.frame.adopt(&self.runner.program.target, plan, segment, &bound)?;
+            for (step, scratch) in plan.steps[*first..end].iter().zip(&bound.scratch) {
+                self.cancel.check()?;
+                self.step(step, &bound, *scratch).map_err(|e| {
+                    let node = self.runner.program.graph().node(step.node);
+                    e.at(&node.key.name, &node.name)
+                })?;
+            }
+        }
+        // A kernel that was cut short has left its outputs unfinished.
+        self.cancel.check()?;
+        plan.fetches.iter().map(|s| self.fetch(*s)).collect()
+    }
+
+    fn feed<'v>(&mut self, feeds: impl IntoIterator<Item = &'v Value>) -> Result<()> {
+        let plan = &self.runner.plan;
+        let mut feeds = feeds.into_iter();
+        for slot in &plan.feeds {
+            let Some(value) = feeds.next() else { bail!(InvalidArgument, "too few values are fed: {} are needed", plan.feeds.len()) };
+            self.settle_feed(*slot, value)?;
+            self.frame.slots[*slot as usize] = Slot::Value(value.clone());
+        }
+        Ok(())
+    }
+
+    /// Checks a feed against what the plan knows of it, and takes the values of symbols from its sizes.
+    fn settle_feed(&mut self, slot: u32, value: &Value) -> Result<()> {
+        let s = &self.runner.plan.slots[slot as usize];
+        let program = &self.runner.program;
+        let name = || &program.graph().value(s.value).name;
+        let fact = program.facts().fact(s.value)?;
+        // Sequences and optionals are not compared by the types of their elements when they are empty.
+        let (Value::Tensor(tensor), Type::Tensor(_)) = (value, &fact.ty) else {
+            let matches = std::mem::discriminant(&value.ty()) == std::mem::discriminant(&fact.ty) || matches!(fact.ty, Type::Optional(_));
+            ensure!(matches, InvalidArgument, "input '{}' must be {}, not {}", name(), fact.ty, value.ty());
+            return Ok(());
+        };
+        ensure!(value.ty() == fact.ty, InvalidArgument, "input '{}' must be {}, not {}", name(), fact.ty, value.ty());
+        let Some(dims) = &s.dims else { return Ok(()) };
+        let shape = tensor.shape();
+        let refuse = || error!(InvalidArgument, "input '{}' has shape {shape}, but {dims:?} is needed", name());
+        ensure!(dims.len() == shape.len(), InvalidArgument, "{}", refuse().detail());
+        for (dim, size) in dims.iter().zip(shape.iter()) {
+            let size = *size as i64;
+            match (dim, dim.as_symbol()) {
+                (Dim::Known(n), _) => ensure!(*n == size, InvalidArgument, "{}", refuse().detail()),
+                (_, Some(symbol)) => {
+                    let known = self.frame.symbols[symbol.0 as usize].replace(size);
+                    ensure!(known.is_none_or(|k| k == size), InvalidArgument, "{}", refuse().detail());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step, bound: &Bound, scratch: Option<usize>) -> Result<()> {
+        match step.action {
+            Action::Nothing => {}
+            Action::Share => self.share(step, bound)?,
+            Action::Kernel => self.kernel(step, bound, scratch)?,
+        }
+        for settled in &step.settles {
+            let shape = self.frame.slots[settled.slot as usize].tensor()?.shape();
+            let size = shape.get(settled.axis).copied().ok_or_else(|| error!(Fail, "an output has fewer axes than inferred"))?;
+            self.frame.symbols[settled.symbol.0 as usize] = Some(size as i64);
+        }
+        for slot in &step.releases {
+            self.frame.slots[*slot as usize] = Slot::Empty;
+        }
+        Ok(())
+    }
+
+    fn kernel(&mut self, step: &Step, bound: &Bound, scratch: Option<usize>) -> Result<()> {
+        for slot in step.wires.outputs.iter().flatten() {
+            self.prepare_output(*slot, bound)?;
+        }
+        if step.sized_late {
+            self.size_late(step)?;
+        }
+        let unit = self.runner.program.unit(step.node)?;
+        let bytes = match scratch {
+            Some(bytes) => bytes,
+            None => self.scratch_bytes(step)?,
+        };
+        let scratch = self.frame.scratch(bytes)?;
+        // SAFETY: the plan gives each output memory that no later reader's value lies in, except with an input it promised in place;
+        // feeds and constants are kept alive by their slots, arenas and scratch memory by the frame.
+        let mut run = unsafe { Run::new(&mut self.frame.slots, &step.wires, scratch, self.cancel) };
+        unit.kernel.run(&mut run)?;
+        self.check_outputs(step)
+    }
+
+    /// Memory for an output that has a buffer of its own, or takes over that of an input.
+    fn prepare_output(&mut self, slot: u32, bound: &Bound) -> Result<()> {
+        let s = &self.runner.plan.slots[slot as usize];
+        let (Some(size), Some(dtype)) = (&bound.slots[slot as usize], s.dtype) else { return Ok(()) };
+        self.frame.slots[slot as usize] = match s.storage {
+            Storage::Own => Slot::Tensor(self.allocate(dtype, size.shape.clone(), size.layout.clone(), s.memory)?),
+            Storage::Over(input) => match &self.frame.slots[input as usize] {
+                Slot::Tensor(t) => Slot::Tensor(SlotTensor { dtype, ..t.clone() }),
+                other => bail!(Fail, "a result cannot be written over {other:?}"),
+            },
+            _ => return Ok(()),
+        };
+        Ok(())
+    }
+
+    fn allocate(&self, dtype: base::DType, shape: Shape, layout: Layout, memory: Memory) -> Result<SlotTensor> {
+        if memory.is_host() {
+            return SlotTensor::allocate(dtype, shape, layout);
+        }
+        let bytes = layout.stored_len(&shape).and_then(|n| dtype.bytes_of(n));
+        let bytes = bytes.ok_or_else(|| error!(InvalidArgument, "a {dtype} tensor of shape {shape} is too large"))?;
+        let buffer = Arc::new(self.runner.program.target.owner_of(memory)?.allocate(bytes)?);
+        Ok(SlotTensor { dtype, shape, layout, memory, address: buffer.address().cast_mut(), owner: Some((buffer, 0)) })
+    }
+
+    /// Infers the sizes of outputs from the values at hand, where the plan could not.
+    fn size_late(&mut self, step: &Step) -> Result<()> {
+        let program = &self.runner.program;
+        let facts: Vec<Option<Fact>> = step.wires.inputs.iter().map(|s| s.map(|s| self.fact_now(s)).transpose()).collect::<Result<_>>()?;
+        let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
+        let node = program.graph().node(step.node);
+        let operators = Operators::new(program.target.clone());
+        let outputs = program.target.registry.infer(node, &facts, &mut Symbols::default(), &operators)?;
+        for (slot, fact) in step.wires.outputs.iter().zip(&outputs).filter_map(|(s, f)| Some((s.as_ref()?, f))) {
+            let s = &self.runner.plan.slots[*slot as usize];
+            let empty = matches!(self.frame.slots[*slot as usize], Slot::Empty);
+            if let (true, Some(dtype), Some(shape)) = (empty, s.dtype, fact.known_shape()) {
+                self.frame.slots[*slot as usize] = Slot::Tensor(self.allocate(dtype, shape, fact.layout.clone(), s.memory)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of a value that is there.
+    fn fact_now(&self, slot: u32) -> Result<Fact> {
+        match &self.frame.slots[slot as usize] {
+            Slot::Value(v) => Ok(Fact::constant(v.clone())),
+            Slot::Tensor(t) => {
+                let small = t.memory.is_host() && t.shape.iter().product::<usize>() <= ir::SMALL;
+                if small && t.layout == Layout::Dense {
+                    return Ok(Fact::constant(Tensor::copy_of(self.frame.slots[slot as usize].tensor()?)?.into()));
+                }
+                let fact = Fact::tensor(t.dtype, t.shape.iter().map(|d| Dim::from(*d)));
+                Ok(Fact { layout: t.layout.clone(), ..fact })
+            }
+            Slot::Empty => bail!(Fail, "a value is read before it is written"),
+        }
+    }
+
+    fn scratch_bytes(&self, step: &Step) -> Result<usize> {
+        let unit = self.runner.program.unit(step.node)?;
+        let shape = |s: &Option<u32>| s.and_then(|s| self.frame.slots[s as usize].tensor().ok()).map(|t| t.shape());
+        let inputs: Vec<_> = step.wires.inputs[..step.wires.given].iter().map(shape).collect();
+        let outputs: Vec<_> = step.wires.outputs.iter().map(shape).collect();
+        Ok(unit.kernel.scratch(&op::Sizes { inputs: &inputs, outputs: &outputs, ints: &[] }))
+    }
+
+    /// Checks that what a kernel made itself is what inference promised, for later sizes lean on it.
+    fn check_outputs(&self, step: &Step) -> Result<()> {
+        for slot in step.wires.outputs.iter().flatten() {
+            let s = &self.runner.plan.slots[*slot as usize];
+            let (Storage::Free, Some(dims)) = (&s.storage, &s.dims) else { continue };
+            let tensor = self.frame.slots[*slot as usize].tensor()?;
+            let shape = tensor.shape();
+            let mut fits = dims.len() == shape.len() && s.dtype.is_none_or(|d| d == tensor.dtype());
+            for (dim, size) in dims.iter().zip(shape) {
+                fits &= dim.eval(&self.frame.symbols)?.is_none_or(|n| n == *size as i64);
+            }
+            ensure!(fits, RuntimeException, "an output has shape {}, but {dims:?} was inferred", Shape::from(shape));
+        }
+        Ok(())
+    }
+
+    /// Points outputs into the memory of input 0.
+    fn share(&mut self, step: &Step, bound: &Bound) -> Result<()> {
+        let Some(source) = step.wires.inputs[0] else { bail!(Fail, "nothing to share") };
+        let (memory, address, owner) = match &self.frame.slots[source as usize] {
+            Slot::Tensor(t) => (t.memory, t.address, t.owner.clone()),
+            Slot::Value(Value::Tensor(t)) => (t.memory(), t.address().cast_mut(), Some((t.buffer().clone(), t.offset()))),
+            other => bail!(Fail, "{other:?} cannot be shared"),
+        };
+        for slot in step.wires.outputs.iter().flatten() {
+            let s = &self.runner.plan.slots[*slot as usize];
+            let (Some(size), Some(dtype)) = (&bound.slots[*slot as usize], s.dtype) else { bail!(Fail, "a shared value is sized late") };
+            let (shape, layout) = (size.shape.clone(), size.layout.clone());
+            let owner = owner.as_ref().map(|(buffer, offset)| (buffer.clone(), offset + size.offset));
+            let address = address.wrapping_add(size.offset);
+            self.frame.slots[*slot as usize] = Slot::Tensor(SlotTensor { dtype, shape, layout, memory, address, owner });
+        }
+        Ok(())
+    }
+
+    /// A fetched value. What the caller gave or the model fixes is copied: the caller may write to what it gave.
+    fn fetch(&mut self, slot: u32) -> Result<Value> {
+        let fixed = matches!(self.runner.plan.slots[slot as usize].storage, Storage::Feed | Storage::Constant(_));
+        match &self.frame.slots[slot as usize] {
+            Slot::Value(Value::Tensor(t)) if fixed && t.memory().is_host() => Tensor::copy_of(t.as_ref()).map(Value::Tensor),
+            held => held.to_value(),
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Which values share memory: views, results written over dead inputs, pieces written straight into a whole, and blocks that values
+//! take turns in.
+
+use base::{DType, Result, Value};
+use ir::Dim;
+use op::{Alias, Sizes};
+
+use crate::Program;
+use crate::plan::{Action, Block, Plan};
+
+/// Where a value lives.
+#[derive(Clone, Debug)]
+pub(crate) enum Storage {
+    /// What the caller gives.
+    Feed,
+    /// What the model fixes.
+    Constant(Value),
+    /// A buffer of its own, made when its step comes: values that escape or are kept.
+    Own,
+    /// Whatever its kernel makes of it: strings, sequences, sizes that are known late.
+    Free,
+    /// In a block that others use before and after.
+    Block(u32),
+    /// Over the slot, an input that nobody needs any more and that has a buffer of its own.
+    Over(u32),
+    /// In the memory of another slot: the whole of it, or the part that the step's operator says.
+    Shared,
+    /// In the memory of slot `whole`, one of its parts; written there by its own step.
+    PartOf { whole: u32 },
+}
+
+/// Values that share one piece of memory.
+struct Group {
+    /// The step after which nobody needs it.
+    last: usize,
+    /// Whether every member covers all of it, so that a result may be written over it.
+    uniform: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The caller's or the model's: never written.
+    Fixed,
+    /// A buffer of its own.
+    Own,
+    /// Not yet decided; ends in a block.
+    Planned,
+}
+
+/// Decides where every value of `plan` lives, and when it ends.
+pub(crate) fn assign(program: &Program, plan: &mut Plan) -> Result<()> {
+    let last = last_uses(plan);
+    let mut groups = Groups::new(program, plan, &last)?;
+    for step in 0..plan.steps.len() {
+        groups.outputs(program, plan, step)?;
+    }
+    let group_of = groups.finish(program, plan)?;
+    releases(plan, &group_of, &groups.groups);
+    Ok(())
+}
+
+/// For each slot, the last step that reads it; `usize::MAX` for what is fetched.
+fn last_uses(plan: &Plan) -> Vec<usize> {
+    let mut last = vec![0; plan.slots.len()];
+    for (i, step) in plan.steps.iter().enumerate() {
+        for slot in step.wires.inputs.iter().chain(&step.wires.outputs).flatten() {
+            last[*slot as usize] = i;
+        }
+    }
+    plan.fetches.iter().for_each(|s| last[*s as usize] = usize::MAX);
+    last
+}
+
+struct Groups<'a> {
+    groups: Vec<Group>,
+    of: Vec<Option<usize>>,
+    last: &'a [usize],
+    kept: Vec<bool>,
+}
+
+impl<'a> Groups<'a> {
+    fn new(program: &Program, plan: &Plan, last: &'a [usize]) -> Result<Self> {
+        let mut kept: Vec<bool> = last.iter().map(|l| *l == usize::MAX).collect();
+        for step in &plan.steps {
+            if program.unit(step.node)?.def.keeps_inputs {
+                step.wires.inputs.iter().flatten().for_each(|s| kept[*s as usize] = true);
+            }
+        }
+        let mut this = Self { groups: Vec::new(), of: vec![None; plan.slots.len()], last, kept };
+        for (slot, s) in plan.slots.iter().enumerate() {
+            if matches!(s.storage, Storage::Feed | Storage::Constant(_)) {
+                this.open(slot, Kind::Fixed);
+            }
+        }
+        Ok(this)
+    }
+
+    fn open(&mut self, slot: usize, kind: Kind) {
+        self.of[slot] = Some(self.groups.len());
+        self.groups.push(Group { last: self.last[slot], uniform: true, kind });
+    }
+
+    fn join(&mut self, slot: usize, group: usize) {
+        self.of[slot] = Some(group);
+        self.groups[group].last = self.groups[group].last.max(self.last[slot]);
+        if self.kept[slot] && self.groups[group].kind == Kind::Planned {
+            self.groups[group].kind = Kind::Own;
+        }
+    }
+
+    /// Finds memory for what a step writes: shared with an input, over a dead input, or its own.
+    fn outputs(&mut self, program: &Program, plan: &mut Plan, step: usize) -> Result<()> {
+        if self.share(program, plan, step)? {
+            return Ok(());
+        }
+        let outputs = plan.steps[step].wires.outputs.clone();
+        for (i, slot) in outputs.iter().enumerate().filter_map(|(i, s)| s.map(|s| (i, s as usize))) {
+            if !matches!(plan.slots[slot].storage, Storage::Own) {
+                self.open(slot, Kind::Own);
+            } else if let Some((input, group)) = self.dead_input(program, plan, step, i)? {
+                plan.slots[slot].storage = Storage::Over(input as u32);
+                self.join(slot, group);
+            } else {
+                self.open(slot, if self.kept[slot] { Kind::Own } else { Kind::Planned });
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the outputs of `step` be views of its input 0, if its operator and their readers allow it.
+    fn share(&mut self, program: &Program, plan: &mut Plan, step: usize) -> Result<bool> {
+        let s = &plan.steps[step];
+        let alias = s.alias(program)?;
+        if !matches!(alias, Alias::Same | Alias::Parts) || s.sized_late {
+            return Ok(false);
+        }
+        let Some(source) = s.wires.inputs.first().copied().flatten() else { return Ok(false) };
+        let Some(group) = self.of[source as usize] else { return Ok(false) };
+        let outputs: Vec<u32> = s.wires.outputs.iter().flatten().copied().collect();
+        let fixed = self.groups[group].kind == Kind::Fixed;
+        let same_memory = outputs.iter().all(|o| plan.slots[*o as usize].memory == plan.slots[source as usize].memory);
+        let plain = plan.slots[source as usize].layout == base::Layout::Dense && plan.slots[source as usize].dtype.is_some();
+        // A caller may write to what it gave, and must not find that in a result.
+        if !same_memory || !plain || (fixed && outputs.iter().any(|o| self.kept[*o as usize])) {
+            return Ok(false);
+        }
+        // A result that escapes must not drag a larger buffer along.
+        if alias == Alias::Parts && (outputs.iter().any(|o| self.kept[*o as usize]) || !parts_fit(program, plan, step)?) {
+            return Ok(false);
+        }
+        for o in outputs {
+            plan.slots[o as usize].storage = Storage::Shared;
+            self.join(o as usize, group);
+        }
+        self.groups[group].uniform &= alias == Alias::Same;
+        plan.steps[step].action = Action::Share;
+        Ok(true)
+    }
+
+    /// An input of `step` that ends there and whose memory output `output` can take over.
+    fn dead_input(&self, program: &Program, plan: &Plan, step: usize, output: usize) -> Result<Option<(usize, usize)>> {
+        let s = &plan.steps[step];
+        let Some(slot) = s.wires.outputs[output] else { return Ok(None) };
+        for (input, _) in program.unit(s.node)?.def.in_place.iter().filter(|(_, o)| *o == output) {
+            let Some(source) = s.wires.inputs.get(*input).copied().flatten() else { continue };
+            let Some(group) = self.of[source as usize] else { continue };
+            let g = &self.groups[group];
+            let reads = s.wires.inputs.iter().filter(|i| i.is_some_and(|i| self.of[i as usize] == Some(group))).count();
+            let own = matches!(plan.slots[source as usize].storage, Storage::Own | Storage::Over(_));
+            let here = plan.slots[source as usize].segment == plan.slots[slot as usize].segment;
+            let fits = own && here && same_size(plan, source, slot);
+            let taken = s.wires.outputs[..output].iter().flatten().any(|o| self.of[*o as usize] == Some(group));
+            if g.kind != Kind::Fixed && g.last == step && g.uniform && reads == 1 && fits && !taken {
+                return Ok(Some((source as usize, group)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Puts what is left into blocks, after letting the inputs of Concat be written where they are wanted.
+    fn finish(&mut self, program: &Program, plan: &mut Plan) -> Result<Vec<Option<usize>>> {
+        for step in 0..plan.steps.len() {
+            self.assemble(program, plan, step)?;
+        }
+        self.blocks(plan);
+        Ok(self.of.clone())
+    }
+
+    /// Lets the inputs of a Concat be written straight into its output.
+    fn assemble(&mut self, program: &Program, plan: &mut Plan, step: usize) -> Result<()> {
+        let s = &plan.steps[step];
+        if s.alias(program)? != Alias::Whole || s.sized_late || s.wires.outputs.len() != 1 {
+            return Ok(());
+        }
+        let Some(whole) = s.wires.outputs[0] else { return Ok(()) };
+        let inputs: Vec<u32> = s.wires.inputs.iter().flatten().copied().collect();
+        let Some(target) = self.of[whole as usize] else { return Ok(()) };
+        if self.groups[target].kind != Kind::Planned || !self.pieces_fit(program, plan, step, whole, &inputs)? {
+            return Ok(());
+        }
+        for slot in &inputs {
+            plan.slots[*slot as usize].storage = Storage::PartOf { whole };
+            let group = self.of[*slot as usize];
+            let ended = group.map_or(0, |g| self.groups[g].last);
+            self.groups[target].last = self.groups[target].last.max(ended);
+            self.of[*slot as usize] = Some(target);
+        }
+        self.groups[target].uniform = false;
+        plan.steps[step].action = Action::Nothing;
+        Ok(())
+    }
+
+    /// Whether each input of a Concat is the sole member of a planned group of the same segment, used once, and lies dense in the whole.
+    fn pieces_fit(&self, program: &Program, plan: &Plan, step: usize, whole: u32, inputs: &[u32]) -> Result<bool> {
+        let target = &plan.slots[whole as usize];
+        for (i, slot) in inputs.iter().enumerate() {
+            let s = &plan.slots[*slot as usize];
+            let alone = self.of[*slot as usize].is_some_and(|g| {
+                let sole = self.of.iter().filter(|o| **o == Some(g)).count() == 1;
+                sole && self.groups[g].kind == Kind::Planned
+            });
+            let twice = inputs[..i].contains(slot);
+            if !alone || twice || s.segment != target.segment || s.memory != target.memory || s.layout != target.layout {
+                return Ok(false);
+            }
+        }
+        let hinted = Hinted::new(plan, step);
+        let operator = program.target.registry.load(program.graph().node(plan.steps[step].node))?;
+        Ok((0..inputs.len()).all(|i| {
+            let part = hinted.sizes(|sizes| operator.part(sizes, i));
+            part.is_ok_and(|p| base::Layout::Strided(p.strides).is_dense(hinted.inputs[i].as_deref().unwrap_or(&[])))
+        }))
+    }
+
+    /// Gives every planned group a block, taking a free one of a like size where there is one.
+    fn blocks(&self, plan: &mut Plan) {
+        let mut block_of: Vec<Option<u32>> = vec![None; self.groups.len()];
+        let mut free: Vec<u32> = Vec::new();
+        let mut size: Vec<usize> = Vec::new();
+        let members = members(&self.of, self.groups.len());
+        let mut ended: Vec<Vec<usize>> = vec![Vec::new(); plan.steps.len()];
+        for (g, group) in self.groups.iter().enumerate().filter(|(_, g)| g.last < plan.steps.len()) {
+            ended[group.last].push(g);
+        }
+        for (step, ended) in ended.iter().enumerate() {
+            for slot in written_at(plan, step) {
+                let Some(group) = self.of[slot].filter(|g| self.groups[*g].kind == Kind::Planned) else { continue };
+                if block_of[group].is_some() {
+                    continue;
+                }
+                let bytes = members[group].iter().map(|m| hinted_bytes(plan, *m)).max().unwrap_or(0);
+                let (segment, memory) = (plan.slots[slot].segment, plan.slots[slot].memory);
+                let fit = free.iter().position_best(|b| {
+                    let block = &plan.blocks[*b as usize];
+                    (block.segment == segment && block.memory == memory).then(|| size[*b as usize].abs_diff(bytes))
+                });
+                let block = fit.map(|i| free.swap_remove(i)).unwrap_or_else(|| {
+                    plan.blocks.push(Block { memory, segment });
+                    size.push(0);
+                    plan.blocks.len() as u32 - 1
+                });
+                size[block as usize] = size[block as usize].max(bytes);
+                block_of[group] = Some(block);
+            }
+            free.extend(ended.iter().filter_map(|g| block_of[*g]));
+        }
+        for (slot, s) in plan.slots.iter_mut().enumerate() {
+            let block = self.of[slot].and_then(|g| block_of[g]);
+            if let (Storage::Own | Storage::Over(_), Some(block)) = (&s.storage, block) {
+                s.storage = Storage::Block(block);
+            }
+        }
+    }
+}
+
+fn written_at(plan: &Plan, step: usize) -> Vec<usize> {
+    plan.steps[step].wires.outputs.iter().flatten().map(|s| *s as usize).collect()
+}
+
+trait PositionBest: Iterator + Sized {
+    /// The place of the item with the least cost, among those that have one.
+    fn position_best(self, cost: impl Fn(Self::Item) -> Option<usize>) -> Option<usize> {
+        self.enumerate().filter_map(|(i, x)| Some((cost(x)?, i))).min().map(|(_, i)| i)
+    }
+}
+
+impl<I: Iterator> PositionBest for I {}
+
+fn members(of: &[Option<usize>], groups: usize) -> Vec<Vec<usize>> {
+    let mut members = vec![Vec::new(); groups];
+    of.iter().enumerate().for_each(|(slot, g)| members[g.unwrap_or(0)].extend(g.map(|_| slot)));
+    members
+}
+
+fn releases(plan: &mut Plan, group_of: &[Option<usize>], groups: &[Group]) {
+    for (slot, group) in group_of.iter().enumerate() {
+        let (Some(group), true) = (group, is_transient(&plan.slots[slot].storage)) else { continue };
+        if let Some(step) = plan.steps.get_mut(groups[*group].last) {
+            step.releases.push(slot as u32);
+        }
+    }
+}
+
+/// Whether a value of this storage holds a buffer that must be let go before the run ends.
+fn is_transient(storage: &Storage) -> bool {
+    matches!(storage, Storage::Own | Storage::Over(_) | Storage::Free | Storage::Shared)
+}
+
+fn same_size(plan: &Plan, a: u32, b: u32) -> bool {
+    let (a, b) = (&plan.slots[a as usize], &plan.slots[b as usize]);
+    a.dims == b.dims && a.layout == b.layout && a.memory == b.memory && a.dtype.map(DType::bits) == b.dtype.map(DType::bits)
+}
+
+/// Stands in for every symbol while blocks are matched and strides are judged. It is odd, so that nothing is dense by chance.
+static HINT: [Option<i64>; 1 << 12] = [Some(63); 1 << 12];
+
+fn hint(dims: &[Dim]) -> Option<Vec<usize>> {
+    dims.iter().map(|d| d.eval(&HINT).ok().flatten().and_then(|n| usize::try_from(n).ok())).collect()
+}
+
+fn hinted_bytes(plan: &Plan, slot: usize) -> usize {
+    let s = &plan.slots[slot];
+    let dims = s.dims.as_ref().and_then(|d| hint(d));
+    let len = dims.and_then(|d| s.layout.stored_len(&d));
+    len.zip(s.dtype).and_then(|(n, d)| d.bytes_of(n)).unwrap_or(0)
+}
+
+/// The sizes around a step, with stand-ins for symbols.
+struct Hinted {
+    inputs: Vec<Option<Vec<usize>>>,
+    outputs: Vec<Option<Vec<usize>>>,
+    ints: Vec<Option<Vec<i64>>>,
+}
+
+impl Hinted {
+    fn new(plan: &Plan, step: usize) -> Self {
+        let wires = &plan.steps[step].wires;
+        let shape = |s: &Option<u32>| s.and_then(|s| plan.slots[s as usize].dims.as_ref()).and_then(|d| hint(d));
+        let ints = |s: &Option<u32>| {
+            let slot = &plan.slots[(*s)? as usize];
+            ir::Fact::constant(crate::plan::constant(&slot.storage)?.clone()).known_ints().map(|v| v.to_vec())
+        };
+        Self {
+            inputs: wires.inputs.iter().map(shape).collect(),
+            outputs: wires.outputs.iter().map(shape).collect(),
+            ints: wires.inputs.iter().map(ints).collect(),
+        }
+    }
+
+    fn sizes<T>(&self, f: impl FnOnce(&Sizes<'_>) -> T) -> T {
+        let inputs: Vec<_> = self.inputs.iter().map(Option::as_deref).collect();
+        let outputs: Vec<_> = self.outputs.iter().map(Option::as_deref).collect();
+        let ints: Vec<_> = self.ints.iter().map(Option::as_deref).collect();
+        f(&Sizes { inputs: &inputs, outputs: &outputs, ints: &ints })
+    }
+}
+
+/// Whether each output of `step` is a part of input 0 that all its readers take as it lies: dense, or strided where they allow it.
+fn parts_fit(program: &Program, plan: &Plan, step: usize) -> Result<bool> {
+    let hinted = Hinted::new(plan, step);
+    let s = &plan.steps[step];
+    let operator = program.target.registry.load(program.graph().node(s.node))?;
+    for (i, slot) in s.wires.outputs.iter().enumerate() {
+        let Some(slot) = slot else { continue };
+        let Ok(part) = hinted.sizes(|sizes| operator.part(sizes, i)) else { return Ok(false) };
+        let shape = hinted.outputs[i].as_deref().unwrap_or(&[]);
+        let dense = hinted.outputs[i].is_some() && base::Layout::Strided(part.strides).is_dense(shape);
+        if !dense && !readers_take_strides(program, plan, *slot)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn readers_take_strides(program: &Program, plan: &Plan, slot: u32) -> Result<bool> {
+    for step in &plan.steps {
+        for (i, _) in step.wires.inputs.iter().enumerate().filter(|(_, s)| **s == Some(slot)) {
+            let def = &program.unit(step.node)?.def;
+            // A view of a view is judged by its own readers, who see only dense parts; it is not worth the trouble here.
+            if !def.strided.input(i) || def.alias != Alias::None {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,96 @@
+//! What programs run on: the operators that are known and the providers that run them.
+
+use std::sync::Arc;
+
+use base::{Buffer, Memory, Result, TensorMut, TensorRef, bail};
+use ir::{Fact, Node};
+use op::{Claim, Mask, OpDef, Prepare, Prepared, Provider, Registry};
+
+/// The name of the provider that is always there.
+pub const CPU: &str = "CPUExecutionProvider";
+
+/// What programs run on: the operators that are known, and providers in the user's order, the CPU last.
+pub struct Target {
+    /// The operators.
+    pub registry: Arc<Registry>,
+    providers: Vec<Arc<dyn Provider>>,
+}
+
+impl Target {
+    /// A target with `providers`; the CPU is appended when it is not among them.
+    pub fn new(registry: Arc<Registry>, mut providers: Vec<Arc<dyn Provider>>) -> Self {
+        if providers.iter().all(|p| p.name() != CPU) {
+            providers.push(Arc::new(CpuProvider));
+        }
+        Self { registry, providers }
+    }
+
+    /// The providers, in the user's order.
+    pub fn providers(&self) -> &[Arc<dyn Provider>] {
+        &self.providers
+    }
+
+    /// The provider that `node` was placed on: the CPU unless it says otherwise.
+    ///
+    /// # Errors
+    /// `Fail` when it was placed on a provider that is not here.
+    pub fn provider_of(&self, node: &Node) -> Result<&Arc<dyn Provider>> {
+        let name = node.provider.as_deref().unwrap_or(CPU);
+        let found = self.providers.iter().find(|p| p.name() == name);
+        found.ok_or_else(|| base::error!(Fail, "the node is placed on {name}, which this session does not have"))
+    }
+
+    /// The provider that owns `memory`.
+    ///
+    /// # Errors
+    /// `Fail` when none does.
+    pub fn owner_of(&self, memory: Memory) -> Result<&Arc<dyn Provider>> {
+        let found = self.providers.iter().find(|p| p.memory() == memory);
+        found.ok_or_else(|| base::error!(Fail, "no provider owns {memory}"))
+    }
+
+    /// Copies a tensor between the memories of this target.
+    ///
+    /// # Errors
+    /// `Fail` when no provider reaches both.
+    pub fn copy(&self, from: TensorRef<'_>, to: TensorMut<'_>) -> Result<()> {
+        let device = if from.memory().is_host() { to.memory() } else { from.memory() };
+        self.owner_of(device)?.copy(from, to)
+    }
+}
+
+/// The provider that runs kernels on the CPU.
+struct CpuProvider;
+
+impl Provider for CpuProvider {
+    fn name(&self) -> &str {
+        CPU
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::HOST
+    }
+
+    fn claim(&self, node: &Node, def: Option<&OpDef>, _: &[Option<&Fact>], _: &[Option<&Fact>]) -> Claim {
+        match def {
+            Some(def) if def.kernels.cpu.is_some() => Claim::Yes(Mask::ALL),
+            Some(_) => Claim::No(format!("{} has no kernel for the CPU", node.key)),
+            None => Claim::No(format!("{} is a function of the model", node.key)),
+        }
+    }
+
+    fn prepare(&self, op: &dyn op::Op, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
+        match cx.def.kernels.cpu {
+            Some(prepare) => prepare(op, cx),
+            None => bail!(NotImplemented, "Could not find an implementation for {}", cx.node.key),
+        }
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Buffer> {
+        Buffer::uninit(bytes)
+    }
+
+    fn copy(&self, from: TensorRef<'_>, to: TensorMut<'_>) -> Result<()> {
+        base::copy::copy(from, to)
+    }
+}
