@@ -198,7 +198,9 @@ mod tests {
         assert_eq!(THREADS.read(" 4 "), Some(Count(4)));
         assert_eq!(MMAP.read("OFF"), Some(Switch(false)));
         assert_eq!(ISA.read("AVX2"), Some("avx2"));
-        assert!(complain(&[("ORT_RS_THREADS", "0"), ("ORT_RS_MMAP", ""), ("ORT_RS_ISA", "auto"), ("PATH", "x"), ("ORT_HOME", "y")]).is_empty());
+        assert!(
+            complain(&[("ORT_RS_THREADS", "0"), ("ORT_RS_MMAP", ""), ("ORT_RS_ISA", "auto"), ("PATH", "x"), ("ORT_HOME", "y")]).is_empty()
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod buffer;
 pub mod copy;
 pub mod dtype;
+pub mod file;
 mod error;
 pub mod knobs;
 mod layout;

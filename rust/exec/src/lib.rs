@@ -1,6 +1,7 @@
 //! Plans of a graph, their binding to sizes, and their run.
 
 mod bind;
+mod copy;
 mod frame;
 mod oracle;
 mod plan;
@@ -10,9 +11,10 @@ mod storage;
 mod subprogram;
 mod target;
 
+pub use copy::{COPY, PRIVATE, copy_node};
 pub use oracle::Operators;
 pub use plan::Plan;
 pub use program::Program;
 pub use run::Runner;
 pub use subprogram::SubProgram;
-pub use target::{CPU, Target};
+pub use target::{CPU, Claimant, Target, claimant};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use base::{Memory, Result};
 use ir::{Facts, Graph, NodeId, ValueId};
-use op::{Mask, OpDef, Packed, Prepare, Prepared, Provider};
+use op::{Claim, Mask, OpDef, Packed, Prepare, Prepared, Provider};
 
+use crate::copy::{self, CopyKernel};
 use crate::{Operators, Target};
 
 /// A graph whose kernels are built, for plans of any fetch set to share.
@@ -75,13 +76,17 @@ fn unit(target: &Arc<Target>, graph: &Graph, facts: &Facts, id: NodeId) -> Resul
     let operator = target.registry.load(node)?;
     let def = target.registry.def(node)?.clone();
     let provider = target.provider_of(node)?.clone();
+    if copy::is_copy(node) {
+        let kernel = Box::new(CopyKernel { target: Arc::downgrade(target) });
+        return Ok(Unit { kernel, provider, def, host: copy::host_side(node) });
+    }
     let inputs: Vec<_> = node.inputs.iter().map(|v| v.and_then(|v| facts.get(v))).collect();
     let captures = node.subgraphs.iter().flat_map(|s| &s.captures).map(|v| facts.get(*v));
     let inputs: Vec<_> = inputs.into_iter().chain(captures).collect();
     let outputs: Vec<_> = node.outputs.iter().map(|v| v.and_then(|v| facts.get(v))).collect();
     let host = match provider.claim(node, Some(&def), &inputs, &outputs) {
-        op::Claim::Yes(host) => host,
-        op::Claim::No(reason) => base::bail!(NotImplemented, "{} does not run it: {reason}", provider.name()),
+        Claim::Yes(host) => host,
+        Claim::No(reason) => base::bail!(NotImplemented, "{} does not run it: {reason}", provider.name()),
     };
     let subgraphs = Operators::new(target.clone());
     let cx = Prepare { node, def: &def, inputs: &inputs, outputs: &outputs, packed: Packed::shared(), subgraphs: &subgraphs };

@@ -59,6 +59,34 @@ impl Target {
     }
 }
 
+/// Who runs a node.
+pub struct Claimant {
+    /// The provider.
+    pub provider: Arc<dyn Provider>,
+    /// Which inputs and outputs the host reads and writes.
+    pub host: Mask,
+    /// Providers that were asked before, and why they refused.
+    pub refused: Vec<(String, String)>,
+}
+
+/// The first provider of `target` that runs `node`, or the one that it was placed on.
+///
+/// # Errors
+/// `NotImplemented` that names each provider and its reason when nobody does.
+pub fn claimant(target: &Target, node: &Node, inputs: &[Option<&Fact>], outputs: &[Option<&Fact>]) -> Result<Claimant> {
+    let def = target.registry.get(&node.key.domain, &node.key.name);
+    let mut refused = Vec::new();
+    let placed = |p: &&Arc<dyn Provider>| node.provider.as_deref().is_none_or(|name| name == p.name());
+    for provider in target.providers.iter().filter(placed) {
+        match provider.claim(node, def.map(|d| &**d), inputs, outputs) {
+            Claim::Yes(host) => return Ok(Claimant { provider: provider.clone(), host, refused }),
+            Claim::No(reason) => refused.push((provider.name().to_owned(), reason)),
+        }
+    }
+    let reasons: Vec<String> = refused.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+    Err(base::error!(NotImplemented, "Could not find an implementation for {} ({})", node.key, reasons.join("; ")))
+}
+
 /// The provider that runs kernels on the CPU.
 struct CpuProvider;
 

@@ -229,12 +229,30 @@ impl Dim {
     }
 
     fn ordered(&self, other: &Dim, want: Ordering, atom: fn(Dim, Dim) -> Atom) -> Dim {
-        match self.sub(other).known() {
-            Some(d) if d.cmp(&0) == want => self.clone(),
-            Some(_) => other.clone(),
-            None if self <= other => Self::atom(atom(self.clone(), other.clone())),
-            None => Self::atom(atom(other.clone(), self.clone())),
+        let (low, high) = self.sub(other).range();
+        match (low >= 0, high <= 0) {
+            (true, _) => if want == Ordering::Greater { self } else { other }.clone(),
+            (_, true) => if want == Ordering::Greater { other } else { self }.clone(),
+            _ if self <= other => Self::atom(atom(self.clone(), other.clone())),
+            _ => Self::atom(atom(other.clone(), self.clone())),
         }
+    }
+
+    /// The least and the greatest number this can be, as far as bounds of its parts tell: symbols are sizes, so never negative.
+    /// `i64::MIN` and `i64::MAX` stand for no bound.
+    pub fn range(&self) -> (i64, i64) {
+        let sum = match self {
+            Self::Known(n) => return (*n, *n),
+            Self::Sum(sum) => sum,
+        };
+        let mut total = (0i64, 0i64);
+        for (product, &c) in &sum.0 {
+            let (low, high) = product.iter().fold((1, 1), |range, atom| range_of_product(range, atom.range()));
+            let (low, high) = if c < 0 { (scaled(high, c), scaled(low, c)) } else { (scaled(low, c), scaled(high, c)) };
+            total.0 = if total.0 == i64::MIN || low == i64::MIN { i64::MIN } else { total.0.saturating_add(low) };
+            total.1 = if total.1 == i64::MAX || high == i64::MAX { i64::MAX } else { total.1.saturating_add(high) };
+        }
+        total
     }
 
     /// The size that two sizes broadcast to. A number other than 1 decides; two that disagree are an error.
@@ -309,7 +327,41 @@ impl Dim {
     }
 }
 
+/// A bound times a coefficient, where no bound stays no bound.
+fn scaled(bound: i64, c: i64) -> i64 {
+    match bound {
+        i64::MIN | i64::MAX => {
+            if (bound < 0) == (c < 0) {
+                i64::MAX
+            } else {
+                i64::MIN
+            }
+        }
+        n => n.saturating_mul(c),
+    }
+}
+
+fn range_of_product(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
+    if a.0 >= 0 && b.0 >= 0 { (a.0.saturating_mul(b.0), a.1.saturating_mul(b.1)) } else { (i64::MIN, i64::MAX) }
+}
+
 impl Atom {
+    /// As [`Dim::range`].
+    fn range(&self) -> (i64, i64) {
+        let (a, b) = match self {
+            Self::Symbol(_) => return (0, i64::MAX),
+            Self::FloorDiv(a, b) | Self::Max(a, b) | Self::Min(a, b) | Self::Broadcast(a, b) => (a.range(), b.range()),
+        };
+        match self {
+            Self::Max(..) => (a.0.max(b.0), a.1.max(b.1)),
+            Self::Min(..) => (a.0.min(b.0), a.1.min(b.1)),
+            // A divisor is taken not to be zero.
+            Self::FloorDiv(..) if a.0 >= 0 && b.0 >= 0 => (a.0 / b.1.max(1), if a.1 == i64::MAX { a.1 } else { a.1 / b.0.max(1) }),
+            Self::FloorDiv(..) => (i64::MIN, i64::MAX),
+            _ => (a.0.min(b.0), a.1.max(b.1)),
+        }
+    }
+
     fn eval(&self, values: &[Option<i64>]) -> Result<Option<i64>> {
         let (a, b) = match self {
             Self::Symbol(s) => return Ok(values.get(s.0 as usize).copied().flatten()),
@@ -421,6 +473,20 @@ mod tests {
         assert!(e.eval(&[Some(2), Some(7)]).is_err());
         assert!(a.floor_div(&b).eval(&[Some(2), Some(0)]).is_err());
         assert_eq!(a.add(&b).substitute(&|_| Dim::Known(4)).unwrap(), Dim::Known(8));
+    }
+
+    #[test]
+    fn bounds_decide_an_order() {
+        let mut s = Symbols::default();
+        let (n, m) = (s.fresh(), s.fresh());
+        let (zero, two) = (Dim::Known(0), Dim::Known(2));
+        assert_eq!(n.add(&m).larger(&n), n.add(&m));
+        assert_eq!(n.mul(&m).add(&two).smaller(&two), two);
+        assert_eq!(n.smaller(&two).larger(&zero), n.smaller(&two));
+        assert_eq!(n.floor_div(&two).larger(&zero), n.floor_div(&two));
+        assert_eq!(n.sub(&two).larger(&zero).eval(&[Some(1), None]).unwrap(), Some(0));
+        assert_eq!(n.sub(&m).range(), (i64::MIN, i64::MAX));
+        assert_eq!(n.mul(&Dim::Known(-3)).range(), (i64::MIN, 0));
     }
 
     #[test]

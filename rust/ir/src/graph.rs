@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use base::{Result, SparseTensor, Tensor, Type, Value, error};
 
-use crate::{Dims, Fact};
+use crate::Dims;
 
 /// The number of a value in its [`Graph`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -235,8 +235,6 @@ pub struct ValueInfo {
     pub producer: Option<(NodeId, usize)>,
     /// The value itself, if the model fixes it. For an input of the graph, its default.
     pub constant: Option<Value>,
-    /// What the model says of it. Believed of inputs only.
-    pub declared: Option<Fact>,
     uses: Vec<NodeId>,
 }
 
@@ -258,7 +256,7 @@ pub struct Graph {
 impl Graph {
     /// Adds a value called `name`.
     pub fn add_value(&mut self, name: &str) -> ValueId {
-        self.values.push(ValueInfo { name: name.into(), producer: None, constant: None, declared: None, uses: Vec::new() });
+        self.values.push(ValueInfo { name: name.into(), producer: None, constant: None, uses: Vec::new() });
         ValueId(self.values.len() as u32 - 1)
     }
 
@@ -312,6 +310,30 @@ impl Graph {
             }
         }
         self.outputs.iter_mut().filter(|v| **v == old).for_each(|v| *v = new);
+    }
+
+    /// Makes input `i` of node `id`, which is given, be `new`.
+    pub fn set_input(&mut self, id: NodeId, i: usize, new: ValueId) {
+        let Some(node) = self.nodes[id.index()].as_mut() else { return };
+        if let Some(old) = node.inputs[i].replace(new) {
+            self.move_use(id, old, new);
+        }
+    }
+
+    /// Makes the graphs of node `id` capture `new` wherever they capture `old`.
+    pub fn set_capture(&mut self, id: NodeId, old: ValueId, new: ValueId) {
+        let Some(node) = self.nodes[id.index()].as_mut() else { return };
+        let captures = node.subgraphs.iter_mut().flat_map(|s| &mut s.captures).filter(|v| **v == old);
+        let moved = captures.map(|v| *v = new).count();
+        (0..moved).for_each(|_| self.move_use(id, old, new));
+    }
+
+    fn move_use(&mut self, id: NodeId, old: ValueId, new: ValueId) {
+        let uses = &mut self.values[old.index()].uses;
+        if let Some(place) = uses.iter().position(|n| *n == id) {
+            uses.swap_remove(place);
+        }
+        self.values[new.index()].uses.push(id);
     }
 
     /// Node `id`.

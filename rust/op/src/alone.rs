@@ -111,3 +111,29 @@ impl PlanSubgraph for NoSubgraphs {
         bail!(Fail, "graph {index} cannot be planned here")
     }
 }
+
+/// Runs a kernel that was built for the node of `cx` on other values: those that a device fetched, say. The outputs have the sizes
+/// that the plan knows, where it does.
+///
+/// # Errors
+/// What the kernel says.
+pub fn run_kernel(kernel: &dyn crate::Prepared, inputs: &[Option<Value>], cx: &Run<'_>) -> Result<Vec<Value>> {
+    let mut slots: Vec<Slot> = inputs.iter().map(|v| v.clone().map_or(Slot::Empty, Slot::Value)).collect();
+    let count = inputs.len() as u32;
+    for i in 0..cx.output_count() {
+        slots.push(match cx.planned_output(i) {
+            Some((dtype, shape)) => Slot::Tensor(SlotTensor::allocate(dtype, shape, base::Layout::Dense)?),
+            None => Slot::Empty,
+        });
+    }
+    let wires = Wires {
+        inputs: inputs.iter().zip(0..).map(|(v, i)| v.is_some().then_some(i)).collect(),
+        given: inputs.len(),
+        outputs: (0..cx.output_count()).zip(count..).map(|(i, s)| cx.has_output(i).then_some(s)).collect(),
+    };
+    let mut scratch = scratch_for(kernel, &slots, &wires)?;
+    // SAFETY: every output has a buffer of its own, and so has the scratch memory.
+    let mut run = unsafe { Run::new(&mut slots, &wires, (scratch.as_mut_ptr().cast(), scratch.len() * 64), cx.cancel()) };
+    kernel.run(&mut run)?;
+    wires.outputs.iter().flatten().map(|s| slots[*s as usize].to_value()).collect()
+}

@@ -13,10 +13,11 @@ mod signature;
 mod subplan;
 pub mod types;
 
-pub use alone::{Line, NoSubgraphs, Subgraphs, known_output, run_alone};
+pub use alone::{Line, NoSubgraphs, Subgraphs, known_output, run_alone, run_kernel};
 pub use attributes::Attrs;
 pub use infer::{Infer, InferSubgraph, broadcast_dims};
-pub use operator::{Alias, Body, CpuKernel, Kernels, Layouts, Mask, Op, OpDef, Part, PrepareFn, Prepared, Sizes, Stateless};
+pub use ir::Layouts;
+pub use operator::{Alias, Body, CpuKernel, Kernels, Mask, Op, OpDef, Part, PrepareFn, Prepared, Sizes, Stateless};
 pub use packed::Packed;
 pub use prepare::{PlanSubgraph, Prepare};
 pub use provider::{Claim, Provider};

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 
 use base::{Result, Strides, error};
-use ir::{Fact, Graph, Node};
+use ir::{Fact, Graph, Layouts, Node};
 
 use crate::{Attrs, Infer, Prepare, Run, Since};
 
@@ -113,17 +113,6 @@ pub enum Alias {
     Parts,
     /// Each input is a part of output 0, as [`Op::part`] says: Concat.
     Whole,
-}
-
-/// How an operator treats blocked channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layouts {
-    /// It takes and gives dense tensors only.
-    Plain,
-    /// It takes any layout that its tensor inputs of the same shape share, and gives the same.
-    Follows,
-    /// It takes input 0 (and those of output 0's shape) blocked and gives output 0 blocked.
-    Blocked,
 }
 
 /// Where a part lies in a whole: element offset and strides, one for each axis of the part.

@@ -130,7 +130,9 @@ impl Registry {
         }
         let mut cx = Infer::new(node, inputs, symbols, subgraphs);
         op.infer(&mut cx)?;
-        cx.finish()
+        let mut outputs = cx.finish()?;
+        self.def(node)?.layouts.carry(&inputs[..node.inputs.len().min(inputs.len())], &mut outputs);
+        Ok(outputs)
     }
 
     /// `node` in terms of simpler operators, if its definition says how.

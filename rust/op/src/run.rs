@@ -232,6 +232,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// The type and shape of output `i`, if memory is set aside for it.
+    pub fn planned_output(&self, i: usize) -> Option<(DType, Shape)> {
+        match &self.slots[self.output_slot(i)?] {
+            Slot::Tensor(t) => Some((t.dtype, t.shape.clone())),
+            _ => None,
+        }
+    }
+
     /// The shape of output `i`, if its sizes were known before the run.
     pub fn output_shape(&self, i: usize) -> Option<&[usize]> {
         match &self.slots[self.output_slot(i)?] {

@@ -1,1 +1,20 @@
 //! A model loaded, optimized, placed and ready to run.
+
+mod environment;
+mod export;
+mod functions;
+mod import;
+mod optimize;
+mod options;
+mod place;
+mod port;
+mod session;
+mod sparse;
+mod weights;
+
+pub use environment::Environment;
+pub use options::{Options, RunOptions, Source};
+pub use passes::Level;
+pub use place::Placement;
+pub use port::{Port, PortDim};
+pub use session::{Metadata, Session};

@@ -1,12 +1,13 @@
 //! One helper thread and its mailbox, through which regions are handed over without a lock.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{AtomicPtr, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::fork;
+use super::place::{Mask, Place};
 use super::region::Region;
 use super::spin::Spin;
 
@@ -32,6 +33,7 @@ pub(super) struct Helper {
     mail: AtomicPtr<Region<'static>>,
     /// Set by the thread before it first parks.
     thread: OnceLock<Thread>,
+    place: Place,
     /// Where the caller sleeps while the mailbox says `AWAITED`.
     lock: Mutex<()>,
     finished: Condvar,
@@ -39,11 +41,16 @@ pub(super) struct Helper {
 
 impl Helper {
     pub(super) fn new() -> Self {
-        Self { mail: AtomicPtr::new(EMPTY), thread: OnceLock::new(), lock: Mutex::new(()), finished: Condvar::new() }
+        Self { mail: AtomicPtr::new(EMPTY), thread: OnceLock::new(), place: Place::new(), lock: Mutex::new(()), finished: Condvar::new() }
     }
 
     pub(super) fn is_parked(&self) -> bool {
         self.mail.load(Relaxed) == PARKED
+    }
+
+    /// Sends the helper to a processor of `all` other than `processor`, that of its caller.
+    pub(super) fn keep_off(&self, processor: i32, all: Option<&Mask>) {
+        self.place.keep_off(processor, all);
     }
 
     /// Offers `region` to the helper.
@@ -51,7 +58,7 @@ impl Helper {
     /// # Safety
     /// The caller holds this helper, has offered it nothing else, and calls [`join`](Self::join) with `region` before the region ends.
     pub(super) unsafe fn post(&self, region: &Region<'_>) {
-        let before = self.mail.swap(address(region), Release);
+        let before = self.mail.swap(address(region), AcqRel);
         debug_assert!(before == EMPTY || before == PARKED);
         if before == PARKED
             && let Some(thread) = self.thread.get()
@@ -60,11 +67,11 @@ impl Helper {
         }
     }
 
-    /// Takes `region` back if the helper has not begun, else waits until it has left the region.
+    /// Takes `region` back if the helper has not begun, else waits until it has left the region: awake for `spin`, then asleep.
     ///
     /// # Panics
     /// In a child forked in the midst of the region: the helper's share of the work is lost.
-    pub(super) fn join(&self, region: &Region<'_>, generation: usize, spin: Duration) {
+    pub(super) fn join(&self, region: &Region<'_>, generation: usize, spin: Duration, all: Option<&Mask>) {
         if self.mail.compare_exchange(address(region), EMPTY, Acquire, Acquire).is_ok() {
             return;
         }
@@ -72,6 +79,7 @@ impl Helper {
         while self.is_busy() {
             if !spin.pause() {
                 assert_eq!(fork::generation(), generation, "the process was forked inside a parallel region");
+                self.place.let_go(all);
                 self.sleep_until_finished();
             }
         }
@@ -95,11 +103,13 @@ impl Helper {
     /// The life of the helper thread.
     pub(super) fn serve(&self, spin: Duration) -> ! {
         self.thread.get_or_init(thread::current);
+        self.place.settle();
         loop {
             let region = self.pick_up(spin);
             // SAFETY: the region was posted, and its caller waits in `join` until the mailbox is no longer `RUNNING` or `AWAITED`, so it
             // lives until `finish`. A shared reference is all that anyone has.
             unsafe { &*region }.help();
+            self.place.note();
             self.finish();
         }
     }
@@ -110,7 +120,7 @@ impl Helper {
         loop {
             let mail = self.mail.load(Relaxed);
             if mail == EMPTY {
-                if !spin.pause() && self.mail.compare_exchange(EMPTY, PARKED, Relaxed, Relaxed).is_ok() {
+                if !spin.pause() && self.mail.compare_exchange(EMPTY, PARKED, Release, Relaxed).is_ok() {
                     while self.mail.load(Relaxed) == PARKED {
                         thread::park();
                     }

@@ -27,6 +27,7 @@ mod context;
 mod count;
 mod fork;
 mod helper;
+mod place;
 mod pool;
 mod region;
 mod scope;

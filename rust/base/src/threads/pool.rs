@@ -1,16 +1,23 @@
 //! The helpers of the process and who holds them.
 
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 use std::time::Duration;
 use std::{array, mem, ptr};
 
 use super::helper::Helper;
+use super::place::Mask;
+use super::spin::Spin;
 use super::team::{HELPERS, Team, WORDS};
 use super::{Threads, fork};
 use crate::knobs;
 
 /// The pool of this process; null until the first scope with more than one thread.
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
+
+/// How long to wait for threads that have been started. One that takes longer still comes, but a child forked meanwhile may do without.
+const START: Duration = Duration::from_millis(500);
 
 /// All helpers. Never freed: its threads refer to it, and what a child process inherits is of no use to it.
 pub(super) struct Pool {
@@ -19,13 +26,16 @@ pub(super) struct Pool {
     idle: [AtomicU64; WORDS],
     /// Helpers that have a thread: those below this number.
     started: AtomicUsize,
-    starting: AtomicBool,
+    /// Helpers whose thread runs.
+    ready: AtomicUsize,
     refused: AtomicBool,
     /// Scopes that are open now.
     callers: AtomicUsize,
     /// Helpers that scopes hold now.
     held: AtomicUsize,
     spin: Duration,
+    /// Where helpers may run.
+    mask: Option<Mask>,
 }
 
 /// The state of the helper threads, to look at and to log.
@@ -81,11 +91,12 @@ impl Pool {
             helpers: array::from_fn(|_| Helper::new()),
             idle: array::from_fn(|_| AtomicU64::new(0)),
             started: AtomicUsize::new(0),
-            starting: AtomicBool::new(false),
+            ready: AtomicUsize::new(0),
             refused: AtomicBool::new(false),
             callers: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             spin: Duration::from_micros(spin as u64),
+            mask: Mask::current(),
         }
     }
 
@@ -107,6 +118,11 @@ impl Pool {
     /// How long threads wait awake.
     pub(super) fn spin(&self) -> Duration {
         self.spin
+    }
+
+    /// The processors where helpers may run, if the system tells.
+    pub(super) fn mask(&self) -> Option<&Mask> {
+        self.mask.as_ref()
     }
 
     pub(super) fn open(&self) {
@@ -157,14 +173,14 @@ impl Pool {
 
     /// Starts threads until there are `count` helpers, unless another caller is about it or the system has refused before.
     fn start(&'static self, count: usize) {
-        if self.started.load(Relaxed) >= count || self.refused.load(Relaxed) || self.starting.swap(true, Acquire) {
+        if self.started.load(Relaxed) >= count || self.refused.load(Relaxed) {
             return;
         }
-        let from = self.started.load(Relaxed);
+        let Some(_no_fork) = fork::HoldOff::try_new() else { return };
+        let from = self.started.load(Acquire);
         if count > from {
             self.start_between(from, count);
         }
-        self.starting.store(false, Release);
     }
 
     fn start_between(&'static self, from: usize, to: usize) {
@@ -174,10 +190,15 @@ impl Pool {
             return self.refused.store(true, Relaxed);
         };
         for index in from..to {
-            threads.spawn(move || self.helpers[index].serve(self.spin));
+            threads.spawn(move || {
+                self.ready.fetch_add(1, Relaxed);
+                self.helpers[index].serve(self.spin)
+            });
         }
         // Each of its threads is a helper for good: there is nothing to wait for.
         mem::forget(threads);
+        let mut patience = Spin::new(START);
+        while self.ready.load(Relaxed) < to && patience.pause() {}
         self.started.store(to, Release);
         for index in from..to {
             self.idle[index / 64].fetch_or(1 << (index % 64), Release);

@@ -3,11 +3,10 @@
 use std::cell::Cell;
 
 use super::context;
-use super::helper::Helper;
 use super::pool::Pool;
 use super::region::Region;
 use super::team::Team;
-use super::{Cancel, Threads, fork};
+use super::{Cancel, Threads, fork, place};
 
 /// The open scope of this thread.
 struct Scope {
@@ -16,10 +15,13 @@ struct Scope {
     /// None if it may use one thread only.
     pool: Cell<Option<&'static Pool>>,
     team: Cell<Team>,
+    /// The process that opened it.
+    generation: Cell<usize>,
 }
 
 thread_local! {
-    static SCOPE: Scope = const { Scope { limit: Cell::new(0), pool: Cell::new(None), team: Cell::new(Team::EMPTY) } };
+    static SCOPE: Scope =
+        const { Scope { limit: Cell::new(0), pool: Cell::new(None), team: Cell::new(Team::EMPTY), generation: Cell::new(0) } };
 }
 
 /// Runs `f`, a run of a session, with up to `threads` threads for its regions, until `cancel`.
@@ -51,10 +53,12 @@ pub(super) fn run(chunks: usize, f: &(dyn Fn(usize) + Sync)) {
     if chunks <= 1 || context::inside() {
         return run_inline(chunks, f);
     }
-    match SCOPE.with(|scope| (scope.limit.get(), scope.pool.get())) {
-        (0, _) => with_team(Threads::default(), || run(chunks, f)),
-        (_, None) => run_inline(chunks, f),
-        (limit, Some(pool)) => run_with(pool, balance(pool, limit, chunks), chunks, f),
+    let (limit, pool, generation) = SCOPE.with(|scope| (scope.limit.get(), scope.pool.get(), scope.generation.get()));
+    match pool {
+        _ if limit == 0 => with_team(Threads::default(), || run(chunks, f)),
+        // A child forked in the midst of a scope has the scope, but not its helpers.
+        Some(pool) if generation == fork::generation() => run_with(pool, balance(pool, limit, chunks), chunks, f),
+        _ => run_inline(chunks, f),
     }
 }
 
@@ -80,6 +84,7 @@ fn with_team<R>(threads: Threads, f: impl FnOnce() -> R) -> R {
     SCOPE.with(|scope| {
         scope.limit.set(threads.count());
         scope.pool.set(pool);
+        scope.generation.set(fork::generation());
     });
     let _close = Close;
     f()
@@ -129,13 +134,16 @@ fn run_with(pool: &'static Pool, team: Team, chunks: usize, f: &(dyn Fn(usize) +
         let generation = fork::generation();
         let region = Region::new(chunks, cancel, f);
         let helpers = || team.iter().map(|index| pool.helper(index));
+        let processor = place::here();
         for helper in helpers() {
+            helper.keep_off(processor, pool.mask());
             // SAFETY: this scope holds the team, whose mailboxes have been empty since the last region ended, and every helper is joined
-            // below: nothing in between can unwind, since the region catches the panics of its chunks.
+            // below: nothing in between unwinds, since the region catches the panics of its chunks, and `join` does so only where no
+            // helper exists.
             unsafe { helper.post(&region) };
         }
         region.lead();
-        helpers().for_each(|helper: &Helper| helper.join(&region, generation, pool.spin()));
+        helpers().for_each(|helper| helper.join(&region, generation, pool.spin(), pool.mask()));
         region.end();
     });
 }

@@ -1,0 +1,235 @@
+//! Writing a graph as a model that other runtimes load.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use base::{Result, SparseTensor, Tensor, Type, ensure};
+use exec::{Operators, PRIVATE};
+use ir::{Attribute, Dims, Fact, Facts, Graph, Node, NodeId, Oracle, ValueId};
+use op::Registry;
+use proto::{
+    AttributeProto, Dimension, DimensionValue, ExternalPolicy, GraphProto, MapType, ModelProto, NodeProto, OperatorSetIdProto,
+    OptionalType, SequenceType, SparseTensorProto, SparseTensorType, TensorProto, TensorShapeProto, TensorType, Text, TypeProto, TypeValue,
+    ValueInfoProto, write_model,
+};
+
+use crate::import::Opsets;
+
+/// Models with more bytes of weights than this keep them in a file of their own: protobuf ends at 2 GiB.
+const INLINE_LIMIT: usize = 1 << 30;
+/// The version of the file format that is written.
+const IR_VERSION: i64 = 10;
+
+/// Writes `graph` to `path` as a model of one opset, private operators and those of other opsets taken apart.
+///
+/// # Errors
+/// `NotImplemented` that names a node which no single opset has with the others; `Fail` when the file cannot be written.
+pub(crate) fn save(graph: &Graph, facts: &Facts, registry: &Registry, oracle: &Operators, opsets: &Opsets, path: &Path) -> Result<()> {
+    let (mut graph, mut facts) = (graph.clone(), facts.clone());
+    let standard = opsets.get("").copied().unwrap_or(1);
+    take_apart(&mut graph, &mut facts, oracle, &|node| *node.key.domain == *PRIVATE)?;
+    let chosen = choose_opset(&graph, registry, standard);
+    take_apart(&mut graph, &mut facts, oracle, &|node| !has(registry, node, chosen))?;
+    let mut domains = BTreeSet::new();
+    check_opset(&graph, registry, chosen, &mut domains)?;
+    let version = |d: &String| if d.is_empty() { chosen } else { opsets.get(d).copied().unwrap_or(1) };
+    let imports = domains.iter().map(|d| OperatorSetIdProto { domain: d.clone().into(), version: Some(version(d).into()) });
+    let model = ModelProto {
+        ir_version: Some(IR_VERSION),
+        producer_name: "ort_rs".into(),
+        opset_import: imports.collect(),
+        graph: Some(Box::new(Exporter::new(&graph).graph(&graph, &facts)?)),
+        ..Default::default()
+    };
+    let weights: usize =
+        graph.values().filter_map(|(_, v)| v.constant.as_ref()?.tensor().ok().map(|t| t.as_ref().bytes().map_or(0, <[u8]>::len))).sum();
+    let name = path.file_name().map(|n| format!("{}.data", n.to_string_lossy())).unwrap_or_default();
+    let policy = if weights > INLINE_LIMIT { ExternalPolicy::File { name, threshold: 1024 } } else { ExternalPolicy::Inline };
+    write_model(model, path, &policy)
+}
+
+/// Whether opset `opset` has the operator of `node` as it is; other domains have one version of each.
+fn has(registry: &Registry, node: &Node, opset: u32) -> bool {
+    let same = |since: u32| since == node.key.since;
+    !node.key.domain.is_empty() || registry.resolve("", &node.key.name, opset).is_ok_and(|k| same(k.since))
+}
+
+/// The opset at which most nodes are as they are: the model's own, if it serves as well as any.
+fn choose_opset(graph: &Graph, registry: &Registry, own: u32) -> u32 {
+    let served = |opset: u32| graph.nodes().filter(|(_, n)| has(registry, n, opset)).count();
+    let candidates: BTreeSet<u32> = graph.nodes().map(|(_, n)| n.key.since).filter(|s| *s > own).collect();
+    candidates.into_iter().fold(own, |best, c| if served(c) > served(best) { c } else { best })
+}
+
+/// Replaces the nodes that `wanted` names by their bodies, again and again.
+fn take_apart(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, wanted: &dyn Fn(&Node) -> bool) -> Result<()> {
+    loop {
+        let found: Vec<NodeId> = graph.nodes().filter(|(_, n)| wanted(n)).map(|(id, _)| id).collect();
+        let mut changed = false;
+        for id in found {
+            let node = graph.node(id);
+            let inputs: Vec<Option<&Fact>> = node.inputs.iter().map(|v| v.and_then(|v| facts.get(v))).collect();
+            if let Some(body) = oracle.body(node, &inputs)? {
+                graph.inline(id, &body)?;
+                changed = true;
+            }
+        }
+        if !changed {
+            return Ok(());
+        }
+        ir::infer(graph, facts, oracle)?;
+    }
+}
+
+fn check_opset(graph: &Graph, registry: &Registry, opset: u32, domains: &mut BTreeSet<String>) -> Result<()> {
+    for (_, node) in graph.nodes() {
+        let at = |e: base::Error| e.at(&node.key.name, &node.name);
+        let fits = has(registry, node, opset) && *node.key.domain != *PRIVATE;
+        ensure!(fits, NotImplemented, "{} '{}' cannot be written as a node of opset {opset}", node.key, node.name);
+        domains.insert(node.key.domain.to_string());
+        node.subgraphs.iter().try_for_each(|s| check_opset(&s.graph, registry, opset, domains)).map_err(at)?;
+    }
+    Ok(())
+}
+
+/// Gives every value a name of its own.
+struct Exporter {
+    names: BTreeMap<ValueId, String>,
+    /// Names that the graphs around use.
+    taken: BTreeSet<String>,
+}
+
+impl Exporter {
+    fn new(graph: &Graph) -> Self {
+        let mut exporter = Self { names: BTreeMap::new(), taken: BTreeSet::new() };
+        exporter.name_values(graph, &BTreeMap::new());
+        exporter
+    }
+
+    fn inside(&self, graph: &Graph, captures: &[ValueId]) -> Self {
+        let captured =
+            graph.captures.iter().zip(captures).filter_map(|(inner, outer)| Some((*inner, self.names.get(outer)?.clone()))).collect();
+        let mut exporter = Self { names: BTreeMap::new(), taken: self.taken.clone() };
+        exporter.name_values(graph, &captured);
+        exporter
+    }
+
+    fn name_values(&mut self, graph: &Graph, captured: &BTreeMap<ValueId, String>) {
+        for (id, value) in graph.values() {
+            let name = match captured.get(&id) {
+                Some(name) => name.clone(),
+                None if value.name.is_empty() || self.taken.contains(&*value.name) => {
+                    let fresh = (id.index()..).map(|i| format!("value_{i}")).find(|n| !self.taken.contains(n));
+                    fresh.unwrap_or_default()
+                }
+                None => value.name.to_string(),
+            };
+            self.taken.insert(name.clone());
+            self.names.insert(id, name);
+        }
+    }
+
+    fn name(&self, v: Option<ValueId>) -> Text<'static> {
+        v.and_then(|v| self.names.get(&v)).cloned().unwrap_or_default().into()
+    }
+
+    fn graph<'g>(&self, graph: &'g Graph, facts: &Facts) -> Result<GraphProto<'g>> {
+        let info = |v: &ValueId| ValueInfoProto {
+            name: self.name(Some(*v)),
+            r#type: facts.get(*v).map(|f| Box::new(fact_type(f, facts))),
+            ..Default::default()
+        };
+        let mut initializers = Vec::new();
+        for (id, value) in graph.values() {
+            let read = !graph.uses(id).is_empty() || graph.is_output(id) || graph.inputs.contains(&id);
+            if let (Some(constant), true) = (&value.constant, read) {
+                initializers.push(TensorProto { name: self.name(Some(id)), ..tensor(constant.tensor()?)? });
+            }
+        }
+        let nodes = graph.order()?.into_iter().map(|id| self.node(graph.node(id))).collect::<Result<_>>()?;
+        Ok(GraphProto {
+            name: if graph.name.is_empty() { "graph".into() } else { graph.name.as_str().into() },
+            node: nodes,
+            initializer: initializers,
+            input: graph.inputs.iter().map(info).collect(),
+            output: graph.outputs.iter().map(info).collect(),
+            ..Default::default()
+        })
+    }
+
+    fn node<'g>(&self, node: &'g Node) -> Result<NodeProto<'g>> {
+        let mut attributes = node.attributes.iter().map(|(name, a)| attribute(name, a)).collect::<Result<Vec<_>>>()?;
+        for sub in &node.subgraphs {
+            let graph = self.inside(&sub.graph, &sub.captures).graph(&sub.graph, &Facts::default())?;
+            let name = sub.attribute.as_str().into();
+            attributes.push(AttributeProto { name, g: Some(Box::new(graph)), r#type: Some(5), ..Default::default() });
+        }
+        Ok(NodeProto {
+            op_type: (&*node.key.name).into(),
+            domain: (&*node.key.domain).into(),
+            name: node.name.as_str().into(),
+            input: node.inputs.iter().map(|v| self.name(*v)).collect(),
+            output: node.outputs.iter().map(|v| self.name(*v)).collect(),
+            attribute: attributes,
+            ..Default::default()
+        })
+    }
+}
+
+fn attribute<'g>(name: &'g str, attribute: &'g Attribute) -> Result<AttributeProto<'g>> {
+    let mut a = AttributeProto { name: name.into(), ..Default::default() };
+    let kind = match attribute {
+        Attribute::Float(x) => (a.f = Some(*x), 1),
+        Attribute::Int(i) => (a.i = Some(*i), 2),
+        Attribute::String(s) => (a.s = Some(s.to_vec().into()), 3),
+        Attribute::Tensor(t) => (a.t = Some(Box::new(tensor(t)?)), 4),
+        Attribute::Floats(v) => (a.floats.clone_from(v), 6),
+        Attribute::Ints(v) => (a.ints.clone_from(v), 7),
+        Attribute::Strings(v) => (a.strings = v.iter().map(|s| s.to_vec().into()).collect(), 8),
+        Attribute::Tensors(v) => (a.tensors = v.iter().map(tensor).collect::<Result<_>>()?, 9),
+        Attribute::Sparse(s) => (a.sparse_tensor = Some(Box::new(sparse(s)?)), 11),
+        Attribute::Type(t, _) => (a.tp = Some(Box::new(type_proto(t, None))), 13),
+        Attribute::Types(v) => (a.type_protos = v.iter().map(|t| type_proto(t, None)).collect(), 14),
+    };
+    a.r#type = Some(kind.1);
+    Ok(a)
+}
+
+fn tensor(t: &Tensor) -> Result<TensorProto<'_>> {
+    let dims = t.shape().iter().map(|d| *d as i64).collect();
+    let mut proto = TensorProto { data_type: Some(t.dtype() as i32), dims, ..Default::default() };
+    match t.as_ref().strings() {
+        Ok(strings) => proto.string_data = strings.iter().map(|s| s.as_bytes().into()).collect(),
+        Err(_) => proto.raw_data = Some(t.as_ref().bytes()?.into()),
+    }
+    Ok(proto)
+}
+
+fn sparse(s: &SparseTensor) -> Result<SparseTensorProto<'_>> {
+    let (values, indices) = (Some(Box::new(tensor(&s.values)?)), Some(Box::new(tensor(&s.indices)?)));
+    Ok(SparseTensorProto { values, indices, dims: s.shape.iter().map(|d| *d as i64).collect() })
+}
+
+fn fact_type(fact: &Fact, facts: &Facts) -> TypeProto<'static> {
+    type_proto(&fact.ty, fact.shape.as_ref().map(|s| shape(s, facts)))
+}
+
+fn shape(dims: &Dims, facts: &Facts) -> TensorShapeProto<'static> {
+    let dim = dims.iter().map(|d| {
+        let name = || d.as_symbol().and_then(|s| facts.symbols.name(s)).map(|n| DimensionValue::Param(n.to_owned().into()));
+        Dimension { value: d.known().map(DimensionValue::Value).or_else(name), ..Default::default() }
+    });
+    TensorShapeProto { dim: dim.collect() }
+}
+
+fn type_proto(ty: &Type, shape: Option<TensorShapeProto<'static>>) -> TypeProto<'static> {
+    let inner = |t: &Type| Some(Box::new(type_proto(t, None)));
+    let value = match ty {
+        Type::Tensor(d) => TypeValue::Tensor(TensorType { elem_type: Some(*d as i32), shape }),
+        Type::Sparse(d) => TypeValue::SparseTensor(SparseTensorType { elem_type: Some(*d as i32), shape }),
+        Type::Sequence(t) => TypeValue::Sequence(SequenceType { elem_type: inner(t) }),
+        Type::Map(k, t) => TypeValue::Map(MapType { key_type: Some(*k as i32), value_type: inner(t) }),
+        Type::Optional(t) => TypeValue::Optional(OptionalType { elem_type: inner(t) }),
+    };
+    TypeProto { value: Some(value), ..Default::default() }
+}

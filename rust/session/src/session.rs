@@ -1,0 +1,363 @@
+//! A model, ready to run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::threads::{Threads, scope};
+use base::{Error, Result, Shape, Type, Value, bail, ensure, error};
+use exec::{Operators, Program, Runner, Target};
+use ir::{Dim, Dims, Fact, Facts, Graph, ValueId};
+use proto::{Message, ModelFolder, ModelProto};
+
+use crate::import::{Imported, Opsets, import};
+use crate::place::{Placement, place};
+use crate::weights::Weights;
+use crate::{Environment, Options, Port, PortDim, RunOptions, Source, functions};
+
+/// What a model says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Metadata {
+    /// The program that made the model.
+    pub producer_name: String,
+    /// The version of that program.
+    pub producer_version: String,
+    /// The domain of the model.
+    pub domain: String,
+    /// The name of its graph.
+    pub graph_name: String,
+    /// Its description.
+    pub description: String,
+    /// The description of its graph.
+    pub graph_description: String,
+    /// Its version.
+    pub version: i64,
+    /// Whatever else its maker wrote.
+    pub custom: BTreeMap<String, String>,
+}
+
+/// A model, ready to run; from any number of threads at once.
+pub struct Session {
+    model: Model,
+    options: Options,
+    threads: Threads,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    overridable: Vec<Port>,
+    metadata: Metadata,
+    placements: Vec<Placement>,
+    /// What runs when all outputs are asked for.
+    all: Arc<Runner>,
+    /// What runs for other fetch sets, by their names.
+    others: Mutex<HashMap<Vec<String>, Arc<Runner>>>,
+}
+
+/// The model as it came, for plans of values that optimization may remove.
+struct Model {
+    target: Arc<Target>,
+    graph: Graph,
+    opsets: Opsets,
+}
+
+impl Session {
+    /// Loads the model at `source` and makes it ready to run.
+    ///
+    /// # Errors
+    /// `NoSuchFile`, `InvalidProtobuf`, `InvalidGraph`, `NotImplemented` and others; each names the node or value at fault.
+    pub fn load(environment: &Environment, source: Source<'_>, options: Options) -> Result<Self> {
+        match source {
+            Source::File(path) => {
+                let map = base::knobs::MMAP.get().0;
+                let file = base::file::open(path, map)?;
+                let folder = ModelFolder::of_model(path)?;
+                let bytes = file.bytes().unwrap_or_default();
+                let proto = decode(bytes).map_err(|e| at_file(&e, path))?;
+                let mut weights = Weights::new(Some(file.clone()), Some(folder), map);
+                Self::of(environment, &proto, &mut weights, options).map_err(|e| at_file(&e, path))
+            }
+            Source::Bytes(bytes) => Self::of(environment, &decode(bytes)?, &mut Weights::new(None, None, true), options),
+        }
+    }
+
+    fn of(environment: &Environment, proto: &ModelProto<'_>, weights: &mut Weights, options: Options) -> Result<Self> {
+        let target = environment.target(&options.providers);
+        let Imported { mut graph, inputs, outputs, overridable, opsets } = import(proto, environment.registry(), weights)?;
+        functions::inline_calls(&mut graph)?;
+        ir::verify(&graph)?;
+        let inputs: Vec<Port> = inputs.into_iter().map(|p| fixed(p, &options)).collect();
+        let model = Model { target, graph, opsets };
+        let ports: Vec<&Port> = inputs.iter().chain(&overridable).collect();
+        let (runner, placements) = model.plan(&ports, &[], &options)?;
+        let outputs = output_ports(&runner, outputs, &model.graph)?;
+        Ok(Self {
+            threads: Threads::new(options.intra_op_threads),
+            metadata: metadata(proto),
+            model,
+            options,
+            inputs,
+            outputs,
+            overridable,
+            placements,
+            all: Arc::new(runner),
+            others: Mutex::default(),
+        })
+    }
+
+    /// What must be fed, in the model's order.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// What the model gives, in its order.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// What may be fed in place of a default.
+    pub fn overridable_initializers(&self) -> &[Port] {
+        &self.overridable
+    }
+
+    /// What the model says of itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The names of the providers, in order of preference.
+    pub fn providers(&self) -> Vec<String> {
+        self.model.target.providers().iter().map(|p| p.name().to_owned()).collect()
+    }
+
+    /// Which provider runs each node of the optimized graph, and why.
+    pub fn placements(&self) -> &[Placement] {
+        &self.placements
+    }
+
+    /// The optimized graph as text, one line a node.
+    pub fn graph_text(&self) -> String {
+        ir::print(self.all.program().graph(), Some(self.all.program().facts()))
+    }
+
+    /// The versions of the operator sets that the model imports, by domain.
+    pub fn opsets(&self) -> &BTreeMap<String, u32> {
+        &self.model.opsets
+    }
+
+    /// Runs the model on `feeds`, by name, and gives the values `fetches`, which may be any of the graph; none asks for all outputs.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for unknown names, missing feeds, and types or shapes that are not the model's; what nodes say, each naming
+    /// the node; `Fail` when the run is cancelled.
+    pub fn run(&self, feeds: &[(&str, Value)], fetches: &[&str], options: &RunOptions) -> Result<Vec<Value>> {
+        let runner = if fetches.is_empty() { self.all.clone() } else { self.runner_for(fetches)? };
+        let mut ordered: Vec<Option<&Value>> = vec![None; self.inputs.len() + self.overridable.len()];
+        for (name, value) in feeds {
+            let place = self.ports().position(|p| p.name == *name);
+            let Some(place) = place else { bail!(InvalidArgument, "Invalid input name: {name}") };
+            ordered[place] = Some(value);
+        }
+        self.start(&runner, &ordered, options)
+    }
+
+    /// Runs the model on `feeds`, in the order of [`inputs`](Self::inputs), and gives all outputs.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_in_order(&self, feeds: &[Value], options: &RunOptions) -> Result<Vec<Value>> {
+        let feeds = feeds.iter().map(Some).chain(self.overridable.iter().map(|_| None));
+        let ordered: smallvec::SmallVec<[Option<&Value>; 8]> = feeds.collect();
+        self.start(&self.all, &ordered, options)
+    }
+
+    fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.inputs.iter().chain(&self.overridable)
+    }
+
+    fn start(&self, runner: &Runner, feeds: &[Option<&Value>], options: &RunOptions) -> Result<Vec<Value>> {
+        let given = self.inputs.len() + self.overridable.len();
+        ensure!(feeds.len() == given, InvalidArgument, "{} values are fed, but the model has {given} inputs", feeds.len());
+        for (port, value) in self.ports().zip(feeds) {
+            if let Some(value) = value {
+                check_feed(port, value)?;
+            }
+        }
+        let graph = runner.program().graph();
+        let mut ordered: smallvec::SmallVec<[&Value; 8]> = smallvec::SmallVec::new();
+        for v in &graph.inputs {
+            let info = graph.value(*v);
+            let place = self.ports().position(|p| *p.name == *info.name);
+            let fed = place.and_then(|i| feeds[i]).or(info.constant.as_ref());
+            ordered.push(fed.ok_or_else(|| error!(InvalidArgument, "Missing Input: {}", info.name))?);
+        }
+        scope(self.threads, &options.cancel, || runner.run(ordered.iter().copied(), &options.cancel))
+    }
+
+    /// What runs for `fetches`: a plan of the program at hand for outputs, of the model as it came for any other value.
+    fn runner_for(&self, fetches: &[&str]) -> Result<Arc<Runner>> {
+        if fetches.iter().copied().eq(self.outputs.iter().map(|p| &*p.name)) {
+            return Ok(self.all.clone());
+        }
+        let key: Vec<String> = fetches.iter().map(ToString::to_string).collect();
+        if let Some(runner) = self.others.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(runner.clone());
+        }
+        let runner = Arc::new(self.plan_for(fetches)?);
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).insert(key, runner.clone());
+        Ok(runner)
+    }
+
+    fn plan_for(&self, fetches: &[&str]) -> Result<Runner> {
+        let output = |name: &str| self.outputs.iter().position(|p| p.name == name);
+        let outputs: Option<Vec<usize>> = fetches.iter().map(|name| output(name)).collect();
+        if let Some(places) = outputs {
+            let program = self.all.program();
+            let values: Vec<ValueId> = places.into_iter().map(|i| program.graph().outputs[i]).collect();
+            return Runner::new(program.clone(), &values);
+        }
+        let value = |name: &&str| match self.model.graph.value_named(name) {
+            Some(v) if !name.is_empty() => Ok(v),
+            _ => Err(error!(InvalidArgument, "Invalid output name:{name}")),
+        };
+        let values = fetches.iter().map(value).collect::<Result<Vec<ValueId>>>()?;
+        let ports: Vec<&Port> = self.ports().collect();
+        Ok(self.model.plan(&ports, &values, &self.options)?.0)
+    }
+}
+
+impl Model {
+    /// Optimizes, places and plans the model for `fetches`, or for its outputs when there are none.
+    fn plan(&self, ports: &[&Port], fetches: &[ValueId], options: &Options) -> Result<(Runner, Vec<Placement>)> {
+        let mut graph = self.graph.clone();
+        if !fetches.is_empty() {
+            graph.outputs = fetches.to_vec();
+        }
+        let mut facts = input_facts(&graph, ports)?;
+        functions::infer(&mut graph, &mut facts, &self.target)?;
+        let oracle = Operators::new(self.target.clone());
+        crate::optimize::optimize(&mut graph, &mut facts, &oracle, options)?;
+        if let (Some(path), true) = (&options.optimized_model_path, fetches.is_empty()) {
+            crate::export::save(&graph, &facts, &self.target.registry, &oracle, &self.opsets, path)?;
+        }
+        let placements = place(&mut graph, &mut facts, &self.target)?;
+        let outputs = graph.outputs.clone();
+        let program = Arc::new(Program::new(self.target.clone(), graph, facts)?);
+        Ok((Runner::new(program, &outputs)?, placements))
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<ModelProto<'_>> {
+    ensure!(!bytes.is_empty(), InvalidArgument, "No graph was found in the protobuf.");
+    ModelProto::decode(bytes)
+}
+
+/// The error of loading the model at `path`, named as ONNX Runtime names it.
+fn at_file(e: &Error, path: &Path) -> Error {
+    let message = format!("Load model from {} failed:{}", path.display(), e.message());
+    Error::new(e.kind(), message)
+}
+
+fn metadata(proto: &ModelProto<'_>) -> Metadata {
+    let graph = proto.graph.as_deref();
+    Metadata {
+        producer_name: proto.producer_name.to_string(),
+        producer_version: proto.producer_version.to_string(),
+        domain: proto.domain.to_string(),
+        graph_name: graph.map(|g| g.name.to_string()).unwrap_or_default(),
+        description: proto.doc_string.to_string(),
+        graph_description: graph.map(|g| g.doc_string.to_string()).unwrap_or_default(),
+        version: proto.model_version.unwrap_or(i64::MAX),
+        custom: proto.metadata_props.iter().map(|p| (p.key.to_string(), p.value.to_string())).collect(),
+    }
+}
+
+/// `port` with the sizes that the options give for named dimensions.
+fn fixed(mut port: Port, options: &Options) -> Port {
+    for dim in port.shape.iter_mut().flatten() {
+        let given = options.free_dimensions.iter().find(|(name, _)| matches!(dim, PortDim::Named(n) if n == name));
+        if let Some((_, size)) = given {
+            *dim = PortDim::Known(*size);
+        }
+    }
+    port
+}
+
+/// The facts of what is fed: named dimensions are symbols by name, unnamed ones symbols of their own.
+fn input_facts(graph: &Graph, ports: &[&Port]) -> Result<Facts> {
+    let mut facts = Facts::default();
+    for v in &graph.inputs {
+        let name = &graph.value(*v).name;
+        let Some(port) = ports.iter().find(|p| *p.name == **name) else { bail!(InvalidGraph, "input '{name}' has no type") };
+        let symbols = &mut facts.symbols;
+        let shape = port.shape.as_ref().map(|dims| {
+            let dim = |d: &PortDim| match d {
+                PortDim::Known(n) => Dim::Known(*n),
+                PortDim::Named(name) => symbols.named(name),
+                PortDim::Unknown => symbols.fresh(),
+            };
+            dims.iter().map(dim).collect::<Dims>()
+        });
+        facts.set(*v, Fact { shape, ..Fact::of(port.ty.clone()) });
+    }
+    Ok(facts)
+}
+
+/// The outputs as the model declares them, completed by what inference knows.
+fn output_ports(runner: &Runner, declared: Vec<Option<Port>>, graph: &Graph) -> Result<Vec<Port>> {
+    let program = runner.program();
+    let inferred = program.graph().outputs.iter().zip(&graph.outputs).zip(declared);
+    inferred
+        .map(|((v, original), declared)| {
+            let fact = program.facts().fact(*v)?;
+            let name = graph.value(*original).name.to_string();
+            let known = fact.shape.as_ref().map(|dims| dims.iter().map(|d| port_dim(d, program.facts())).collect());
+            let Some(port) = declared else { return Ok(Port { name, ty: fact.ty.clone(), shape: known }) };
+            let agree = port.ty == fact.ty || matches!(port.ty, Type::Optional(_));
+            ensure!(agree, InvalidGraph, "Type Error: output '{name}' is declared {} but is {}", port.ty, fact.ty);
+            Ok(Port { shape: port.shape.or(known), ..port })
+        })
+        .collect()
+}
+
+fn port_dim(dim: &Dim, facts: &Facts) -> PortDim {
+    match (dim, dim.as_symbol().and_then(|s| facts.symbols.name(s))) {
+        (Dim::Known(n), _) => PortDim::Known(*n),
+        (_, Some(name)) => PortDim::Named(name.to_owned()),
+        _ => PortDim::Unknown,
+    }
+}
+
+/// Fails unless `value` has the type and shape that `port` asks for.
+fn check_feed(port: &Port, value: &Value) -> Result<()> {
+    let (Value::Tensor(tensor), Type::Tensor(dtype)) = (value, &port.ty) else {
+        let matches = fits(value, &port.ty);
+        ensure!(matches, InvalidArgument, "Unexpected input data type. Actual: ({}) , expected: ({})", value.ty(), port.ty);
+        return Ok(());
+    };
+    let (actual, name) = (tensor.dtype(), &port.name);
+    ensure!(actual == *dtype, InvalidArgument, "Unexpected input data type. Actual: (tensor({actual})) , expected: (tensor({dtype}))");
+    let Some(dims) = &port.shape else { return Ok(()) };
+    check_shape(name, tensor.shape(), dims)
+}
+
+/// Whether a value that is no tensor is of type `ty`; what an empty sequence would hold is not asked.
+fn fits(value: &Value, ty: &Type) -> bool {
+    match (value, ty) {
+        (Value::Sequence(s), Type::Sequence(element)) => s.values.is_empty() || s.values.iter().all(|v| fits(v, element)),
+        (Value::Optional(o), Type::Optional(element)) => o.value.as_ref().is_none_or(|v| fits(v, element)),
+        (value, Type::Optional(element)) => fits(value, element),
+        (value, ty) => value.ty() == *ty,
+    }
+}
+
+fn check_shape(name: &str, shape: &Shape, dims: &[PortDim]) -> Result<()> {
+    const REMEDY: &str = "Please fix either the inputs/outputs or the model.";
+    let (got, expected) = (shape.len(), dims.len());
+    ensure!(got == expected, InvalidArgument, "Invalid rank for input: {name} Got: {got} Expected: {expected} {REMEDY}");
+    let wrong = |(i, (got, dim)): (usize, (&usize, &PortDim))| match dim {
+        PortDim::Known(expected) if *got as i64 != *expected => Some(format!(" index: {i} Got: {got} Expected: {expected}\n")),
+        _ => None,
+    };
+    let wrong: String = shape.iter().zip(dims).enumerate().filter_map(wrong).collect();
+    ensure!(wrong.is_empty(), InvalidArgument, "Got invalid dimensions for input: {name} for the following indices\n{wrong} {REMEDY}");
+    Ok(())
+}
