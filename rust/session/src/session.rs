@@ -150,7 +150,7 @@ impl Session {
     /// the node; `Fail` when the run is cancelled.
     pub fn run(&self, feeds: &[(&str, Value)], fetches: &[&str], options: &RunOptions) -> Result<Vec<Value>> {
         let runner = if fetches.is_empty() { self.all.clone() } else { self.runner_for(fetches)? };
-        let mut ordered: Vec<Option<&Value>> = vec![None; self.inputs.len() + self.overridable.len()];
+        let mut ordered: smallvec::SmallVec<[Option<&Value>; 8]> = smallvec::smallvec![None; self.inputs.len() + self.overridable.len()];
         for (name, value) in feeds {
             let place = self.ports().position(|p| p.name == *name);
             let Some(place) = place else { bail!(InvalidArgument, "Invalid input name: {name}") };
