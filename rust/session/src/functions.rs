@@ -7,7 +7,7 @@ use exec::{Operators, Target};
 use ir::{Fact, Facts, Graph, NodeId, Oracle, infer_node};
 
 /// How many nodes may come of taking functions apart.
-const BUDGET: usize = 4_000_000;
+const BUDGET: usize = 500_000;
 
 /// Replaces each call of a function of the model by its body, also in the graphs of nodes.
 ///

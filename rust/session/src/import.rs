@@ -17,7 +17,7 @@ use crate::{Port, PortDim};
 /// How deep graphs and functions may nest.
 const MAX_DEPTH: usize = 64;
 /// How many nodes a model may have once its functions are taken apart.
-const MAX_NODES: usize = 4_000_000;
+const MAX_NODES: usize = 500_000;
 
 /// Versions of operator sets by domain.
 pub(crate) type Opsets = BTreeMap<String, u32>;

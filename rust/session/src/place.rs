@@ -118,7 +118,10 @@ fn add_copy(graph: &mut Graph, facts: &mut Facts, target: &Target, v: ValueId, f
     let mut node = exec::copy_node(v, copy, to);
     node.provider = Some(runner.as_str().into());
     graph.add_node(node);
-    let fact = Fact { constant: None, ..facts.fact(v)?.clone() };
-    facts.set(copy, fact);
+    // Nothing is known inside the graph of a node before its plan is made.
+    if let Some(fact) = facts.get(v) {
+        let fact = Fact { constant: None, ..fact.clone() };
+        facts.set(copy, fact);
+    }
     Ok(copy)
 }
