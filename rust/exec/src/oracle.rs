@@ -1,13 +1,14 @@
 //! The operators' answers to passes, and inference through the graphs of nodes.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use base::{Result, Value, bail};
-use ir::{Dim, Fact, Facts, Graph, Node, Oracle, Symbols};
+use ir::{Dim, Fact, Facts, Graph, Layouts, Node, OpKey, Oracle, Symbols};
 use op::{InferSubgraph, PlanSubgraph, SubPlan, run_alone};
 
-use crate::{SubProgram, Target};
+use crate::{SubProgram, Target, claimant};
 
 /// Results of constant folding larger than this many bytes, and larger than the inputs, stay computed at run time.
 const FOLD_LIMIT: usize = 16 << 20;
@@ -16,12 +17,19 @@ const FOLD_LIMIT: usize = 16 << 20;
 #[derive(Clone)]
 pub struct Operators {
     target: Arc<Target>,
+    opsets: Arc<BTreeMap<String, u32>>,
 }
 
 impl Operators {
     /// The operators of `target`.
     pub fn new(target: Arc<Target>) -> Self {
-        Self { target }
+        Self { target, opsets: Arc::default() }
+    }
+
+    /// The same for a model that imports `opsets`.
+    #[must_use]
+    pub fn with_opsets(self, opsets: BTreeMap<String, u32>) -> Self {
+        Self { opsets: Arc::new(opsets), ..self }
     }
 }
 
@@ -53,6 +61,52 @@ impl Oracle for Operators {
         let inside = |s: &ir::Subgraph| s.graph.nodes().all(|(_, n)| self.is_pure(n));
         pure && node.subgraphs.iter().all(inside)
     }
+
+    fn operator(&self, domain: &str, name: &str) -> Option<OpKey> {
+        let opset = match self.opsets.get(domain) {
+            Some(version) => *version,
+            None if domain.is_empty() => return None,
+            None => u32::MAX,
+        };
+        self.target.registry.resolve(domain, name, opset).ok()
+    }
+
+    fn runs(&self, node: &Node, inputs: &[Option<&Fact>]) -> bool {
+        claimant(&self.target, node, inputs, &[]).is_ok()
+    }
+
+    /// Blocks are for images of `float`; other types and ranks stay plain.
+    fn layouts(&self, node: &Node, inputs: &[Option<&Fact>]) -> Layouts {
+        let image = |f: &Fact| f.dtype() == Some(base::DType::F32) && f.rank() == Some(4);
+        match self.target.registry.def(node) {
+            Ok(def) if def.layouts != Layouts::Blocked || inputs.first().copied().flatten().is_some_and(image) => def.layouts,
+            _ => Layouts::Plain,
+        }
+    }
+
+    fn block(&self) -> u8 {
+        self.target.block
+    }
+
+    fn inside(&self, node: &Node, inputs: &[Option<&Fact>]) -> Result<Option<Vec<Facts>>> {
+        let recorder = Recorder { operators: self, seen: RefCell::new(vec![None; node.subgraphs.len()]) };
+        self.target.registry.infer(node, inputs, &mut Symbols::default(), &recorder)?;
+        Ok(recorder.seen.into_inner().into_iter().collect())
+    }
+}
+
+/// Keeps the facts of the graphs of a node as its operator last asked for them: those that hold in every turn.
+struct Recorder<'a> {
+    operators: &'a Operators,
+    seen: RefCell<Vec<Option<Facts>>>,
+}
+
+impl InferSubgraph for Recorder<'_> {
+    fn infer_subgraph(&self, node: &Node, index: usize, inputs: &[Fact], captures: &[&Fact], symbols: &mut Symbols) -> Result<Vec<Fact>> {
+        let (facts, outputs) = self.operators.infer_inside(node, index, inputs, captures, symbols)?;
+        self.seen.borrow_mut()[index] = Some(facts);
+        Ok(outputs)
+    }
 }
 
 fn bytes_of(fact: &Fact) -> Option<usize> {
@@ -66,10 +120,25 @@ fn bytes_of_value(value: &Value) -> usize {
 
 impl InferSubgraph for Operators {
     fn infer_subgraph(&self, node: &Node, index: usize, inputs: &[Fact], captures: &[&Fact], symbols: &mut Symbols) -> Result<Vec<Fact>> {
+        Ok(self.infer_inside(node, index, inputs, captures, symbols)?.1)
+    }
+}
+
+impl Operators {
+    /// The facts of graph `index` of `node`, and those of its outputs as they are seen outside.
+    fn infer_inside(
+        &self,
+        node: &Node,
+        index: usize,
+        inputs: &[Fact],
+        captures: &[&Fact],
+        symbols: &mut Symbols,
+    ) -> Result<(Facts, Vec<Fact>)> {
         let Some(sub) = node.subgraphs.get(index) else { bail!(InvalidGraph, "the node has no graph {index}") };
         let captures: Vec<Fact> = captures.iter().map(|f| (*f).clone()).collect();
         let (facts, outside) = facts_inside(&sub.graph, inputs, &captures, self)?;
-        sub.graph.outputs.iter().map(|v| Ok(seen_outside(facts.fact(*v)?, &outside, symbols))).collect()
+        let outputs = sub.graph.outputs.iter().map(|v| Ok(seen_outside(facts.fact(*v)?, &outside, symbols))).collect::<Result<_>>()?;
+        Ok((facts, outputs))
     }
 }
 

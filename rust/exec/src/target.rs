@@ -13,16 +13,18 @@ pub const CPU: &str = "CPUExecutionProvider";
 pub struct Target {
     /// The operators.
     pub registry: Arc<Registry>,
+    /// The number of channels that kernels like in a block; 0 when they do not work on blocks.
+    pub block: u8,
     providers: Vec<Arc<dyn Provider>>,
 }
 
 impl Target {
     /// A target with `providers`; the CPU is appended when it is not among them.
-    pub fn new(registry: Arc<Registry>, mut providers: Vec<Arc<dyn Provider>>) -> Self {
+    pub fn new(registry: Arc<Registry>, mut providers: Vec<Arc<dyn Provider>>, block: u8) -> Self {
         if providers.iter().all(|p| p.name() != CPU) {
             providers.push(Arc::new(CpuProvider));
         }
-        Self { registry, providers }
+        Self { registry, block, providers }
     }
 
     /// The providers, in the user's order.

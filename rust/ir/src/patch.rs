@@ -44,7 +44,8 @@ impl Patch {
         self.value(Some(value.into()))
     }
 
-    /// A new node of `outputs` outputs that stands for the nodes `origins` of `graph`.
+    /// A new node of `outputs` outputs that stands for the nodes `origins` of `graph`, and for those that nobody reads any more once
+    /// its outputs have taken the place of others.
     pub fn node(
         &mut self,
         graph: &Graph,
@@ -54,9 +55,15 @@ impl Patch {
         attributes: Attributes,
         outputs: usize,
     ) -> Vec<ValueId> {
-        let mut node = Node { inputs: inputs.to_vec(), attributes, ..Node::new(key) };
+        let node = Node { inputs: inputs.to_vec(), attributes, ..self.standing_for(graph, origins, key) };
+        self.push(node, outputs)
+    }
+
+    /// A node of operator `key`, yet without inputs and outputs, that stands for the nodes `origins` of `graph`.
+    pub fn standing_for(&self, graph: &Graph, origins: &[NodeId], key: OpKey) -> Node {
+        let mut node = Node::new(key);
         for origin in origins.iter().map(|id| graph.node(*id)) {
-            node.origins.extend(origin.origins.iter().cloned());
+            add_origins(&mut node, origin);
             if node.name.is_empty() {
                 node.name.clone_from(&origin.name);
             }
@@ -64,7 +71,7 @@ impl Patch {
                 node.provider.clone_from(&origin.provider);
             }
         }
-        self.push(node, outputs)
+        node
     }
 
     /// Adds a copy of `node`, already complete but for its outputs, which become new values.
@@ -161,7 +168,10 @@ impl Patch {
             }
             applied.readers.extend(readers);
             applied.added.extend(substitute(graph, facts, oracle, old, new)?);
-            remove_dead(graph, old);
+            let removed = remove_dead(graph, old);
+            if let Some((id, _)) = graph.producer(new).filter(|_| new.index() >= first_value) {
+                removed.iter().for_each(|origin| add_origins(graph.node_mut(id), origin));
+            }
         }
         for list in [&mut applied.added, &mut applied.readers, &mut applied.stale] {
             list.retain(|id| graph.get_node(*id).is_some());
@@ -211,14 +221,25 @@ fn substitute(graph: &mut Graph, facts: &mut Facts, oracle: &dyn Oracle, old: Va
     Ok(copying)
 }
 
-/// Removes the node that writes `value` if nobody reads any of its outputs, and then those that only it read.
-pub(crate) fn remove_dead(graph: &mut Graph, value: ValueId) {
-    let mut candidates = vec![value];
+/// Lets `node` stand for what `origin` stands for too.
+fn add_origins(node: &mut Node, origin: &Node) {
+    for o in &origin.origins {
+        if !node.origins.contains(o) {
+            node.origins.push(o.clone());
+        }
+    }
+}
+
+/// Removes the node that writes `value` if nobody reads any of its outputs, and then those that only it read. Gives what it removed.
+pub(crate) fn remove_dead(graph: &mut Graph, value: ValueId) -> Vec<Node> {
+    let (mut candidates, mut removed) = (vec![value], Vec::new());
     while let Some(v) = candidates.pop() {
         let Some((id, node)) = graph.producer(v) else { continue };
         let needed = node.outputs.iter().flatten().any(|o| !graph.uses(*o).is_empty() || graph.is_output(*o));
         if !needed && let Some(node) = graph.remove_node(id) {
             candidates.extend(node.reads());
+            removed.push(node);
         }
     }
+    removed
 }

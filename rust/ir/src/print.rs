@@ -55,6 +55,7 @@ fn name(graph: &Graph, v: ValueId) -> String {
     let value = graph.value(v);
     match (&value.constant, value.name.is_empty()) {
         (_, false) => format!("%{}", value.name),
+        (Some(base::Value::Tensor(t)), true) => format!("{t:?}"),
         (Some(c), true) => format!("{c:?}"),
         (None, true) => format!("{v:?}"),
     }

@@ -139,3 +139,13 @@ fn a_failed_run_leaves_the_session_usable() {
     let out: Vec<Value> = run(&s, &[("x", x), ("i", tensor(&[1], &[1i64]))]).unwrap();
     assert_eq!(elements::<f32>(&out[0]), [2.]);
 }
+
+#[test]
+fn one_name_may_have_two_sizes_where_kernels_allow_it() {
+    let m = model(21).input("a", F32, &["n"]).input("b", F32, &["n"]).node("Concat", &["a", "b"], &["y"]).int("axis", 0).output("y");
+    let s = session(m);
+    for (a, b) in [(2usize, 2usize), (1, 3), (2, 2)] {
+        let out = run(&s, &[("a", tensor(&[a], &vec![1f32; a])), ("b", tensor(&[b], &vec![2f32; b]))]).unwrap();
+        assert_eq!(elements::<f32>(&out[0]), [vec![1f32; a], vec![2f32; b]].concat());
+    }
+}

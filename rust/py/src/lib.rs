@@ -1,1 +1,46 @@
-//! The Python face of ort_rs.
+//! The Python face of ort_rs: ONNX Runtime's names over the Rust runtime, and nothing that computes.
+
+mod array;
+mod config;
+mod dtype;
+mod enums;
+mod environment;
+mod error;
+mod feed;
+mod fetch;
+mod node_arg;
+mod providers;
+mod run_options;
+mod session;
+mod session_options;
+mod text;
+
+use pyo3::prelude::*;
+
+/// The native module of the package `ort_rs`.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::environment::{get_all_providers, get_available_providers, get_build_info, get_device, get_version_string};
+    #[pymodule_export]
+    use crate::error::{
+        DeviceReset, EPFail, EngineError, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, ModelLoadCanceled, ModelLoaded,
+        ModelRequiresCompilation, NoModel, NoSuchFile, NotFound, NotImplemented, RuntimeException,
+    };
+    #[pymodule_export]
+    use crate::fetch::SparseTensor;
+    #[pymodule_export]
+    use crate::node_arg::{ModelMetadata, NodeArg};
+    #[pymodule_export]
+    use crate::providers::check_and_normalize_provider_args;
+    #[pymodule_export]
+    use crate::run_options::RunOptions;
+    #[pymodule_export]
+    use crate::session::InferenceSession;
+    #[pymodule_export]
+    use crate::session_options::SessionOptions;
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)] // The name that Python packages use.
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -11,6 +11,7 @@ use op::{Provider, Registry};
 pub struct Environment {
     registry: Arc<Registry>,
     providers: Vec<Arc<dyn Provider>>,
+    block: u8,
 }
 
 impl Environment {
@@ -20,13 +21,20 @@ impl Environment {
     /// `Fail` when the registry has an operator of the name of a private one.
     pub fn new(mut registry: Registry) -> Result<Self> {
         registry.add(exec::COPY.clone())?;
-        Ok(Self { registry: Arc::new(registry), providers: Vec::new() })
+        Ok(Self { registry: Arc::new(registry), providers: Vec::new(), block: 0 })
     }
 
     /// With another provider.
     #[must_use]
     pub fn with_provider(mut self, provider: Arc<dyn Provider>) -> Self {
         self.providers.push(provider);
+        self
+    }
+
+    /// With kernels that like channels in blocks of `block`.
+    #[must_use]
+    pub fn with_block(mut self, block: u8) -> Self {
+        self.block = block;
         self
     }
 
@@ -45,6 +53,6 @@ impl Environment {
         let wanted = |p: &&Arc<dyn Provider>| names.is_empty() || names.iter().any(|n| n == p.name());
         let mut providers: Vec<_> = self.providers.iter().filter(wanted).cloned().collect();
         providers.sort_by_key(|p| names.iter().position(|n| n == p.name()));
-        Arc::new(Target::new(self.registry.clone(), providers))
+        Arc::new(Target::new(self.registry.clone(), providers, self.block))
     }
 }

@@ -4,7 +4,6 @@ mod environment;
 mod export;
 mod functions;
 mod import;
-mod optimize;
 mod options;
 mod place;
 mod port;

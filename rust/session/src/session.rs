@@ -48,8 +48,21 @@ pub struct Session {
     placements: Vec<Placement>,
     /// What runs when all outputs are asked for.
     all: Arc<Runner>,
-    /// What runs for other fetch sets, by their names.
-    others: Mutex<HashMap<Vec<String>, Arc<Runner>>>,
+    /// What runs for other fetch sets, and for feeds that give one named dimension several sizes.
+    others: Mutex<HashMap<Variant, Arc<Runner>>>,
+    /// Axes of inputs that the model gives the name of an earlier axis.
+    namesakes: Vec<[Axis; 2]>,
+}
+
+/// An axis of an input: the number of the port, then of the axis.
+type Axis = (usize, usize);
+
+/// What a plan is made for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Variant {
+    fetches: Vec<String>,
+    /// Whether dimensions of one name have one size.
+    named: bool,
 }
 
 /// The model as it came, for plans of values that optimization may remove.
@@ -87,7 +100,8 @@ impl Session {
         let inputs: Vec<Port> = inputs.into_iter().map(|p| fixed(p, &options)).collect();
         let model = Model { target, graph, opsets };
         let ports: Vec<&Port> = inputs.iter().chain(&overridable).collect();
-        let (runner, placements) = model.plan(&ports, &[], &options)?;
+        let (runner, placements) = model.plan(&ports, true, &[], &options)?;
+        let namesakes = namesakes(&ports);
         let outputs = output_ports(&runner, outputs, &model.graph)?;
         Ok(Self {
             threads: Threads::new(options.intra_op_threads),
@@ -100,6 +114,7 @@ impl Session {
             placements,
             all: Arc::new(runner),
             others: Mutex::default(),
+            namesakes,
         })
     }
 
@@ -149,14 +164,13 @@ impl Session {
     /// `InvalidArgument` for unknown names, missing feeds, and types or shapes that are not the model's; what nodes say, each naming
     /// the node; `Fail` when the run is cancelled.
     pub fn run(&self, feeds: &[(&str, Value)], fetches: &[&str], options: &RunOptions) -> Result<Vec<Value>> {
-        let runner = if fetches.is_empty() { self.all.clone() } else { self.runner_for(fetches)? };
         let mut ordered: smallvec::SmallVec<[Option<&Value>; 8]> = smallvec::smallvec![None; self.inputs.len() + self.overridable.len()];
         for (name, value) in feeds {
             let place = self.ports().position(|p| p.name == *name);
             let Some(place) = place else { bail!(InvalidArgument, "Invalid input name: {name}") };
             ordered[place] = Some(value);
         }
-        self.start(&runner, &ordered, options)
+        self.start(fetches, &ordered, options)
     }
 
     /// Runs the model on `feeds`, in the order of [`inputs`](Self::inputs), and gives all outputs.
@@ -166,14 +180,14 @@ impl Session {
     pub fn run_in_order(&self, feeds: &[Value], options: &RunOptions) -> Result<Vec<Value>> {
         let feeds = feeds.iter().map(Some).chain(self.overridable.iter().map(|_| None));
         let ordered: smallvec::SmallVec<[Option<&Value>; 8]> = feeds.collect();
-        self.start(&self.all, &ordered, options)
+        self.start(&[], &ordered, options)
     }
 
     fn ports(&self) -> impl Iterator<Item = &Port> {
         self.inputs.iter().chain(&self.overridable)
     }
 
-    fn start(&self, runner: &Runner, feeds: &[Option<&Value>], options: &RunOptions) -> Result<Vec<Value>> {
+    fn start(&self, fetches: &[&str], feeds: &[Option<&Value>], options: &RunOptions) -> Result<Vec<Value>> {
         let given = self.inputs.len() + self.overridable.len();
         ensure!(feeds.len() == given, InvalidArgument, "{} values are fed, but the model has {given} inputs", feeds.len());
         for (port, value) in self.ports().zip(feeds) {
@@ -181,6 +195,7 @@ impl Session {
                 check_feed(port, value)?;
             }
         }
+        let runner = self.runner_for(fetches, feeds)?;
         let graph = runner.program().graph();
         let mut ordered: smallvec::SmallVec<[&Value; 8]> = smallvec::SmallVec::new();
         for v in &graph.inputs {
@@ -192,50 +207,55 @@ impl Session {
         scope(self.threads, &options.cancel, || runner.run(ordered.iter().copied(), &options.cancel))
     }
 
-    /// What runs for `fetches`: a plan of the program at hand for outputs, of the model as it came for any other value.
-    fn runner_for(&self, fetches: &[&str]) -> Result<Arc<Runner>> {
-        if fetches.iter().copied().eq(self.outputs.iter().map(|p| &*p.name)) {
+    /// What runs for `fetches` on `feeds`.
+    fn runner_for(&self, fetches: &[&str], feeds: &[Option<&Value>]) -> Result<Arc<Runner>> {
+        let size = |(port, axis): Axis| feeds[port].and_then(|v| v.tensor().ok()?.shape().get(axis).copied());
+        let named = self.namesakes.iter().all(|[a, b]| size(*a) == size(*b) || size(*a).is_none() || size(*b).is_none());
+        let all = fetches.is_empty() || fetches.iter().copied().eq(self.outputs.iter().map(|p| &*p.name));
+        if all && named {
             return Ok(self.all.clone());
         }
-        let key: Vec<String> = fetches.iter().map(ToString::to_string).collect();
-        if let Some(runner) = self.others.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        let variant = Variant { fetches: fetches.iter().map(ToString::to_string).collect(), named };
+        if let Some(runner) = self.others.lock().unwrap_or_else(PoisonError::into_inner).get(&variant) {
             return Ok(runner.clone());
         }
-        let runner = Arc::new(self.plan_for(fetches)?);
-        self.others.lock().unwrap_or_else(PoisonError::into_inner).insert(key, runner.clone());
+        let runner = Arc::new(self.plan_for(fetches, named)?);
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).insert(variant, runner.clone());
         Ok(runner)
     }
 
-    fn plan_for(&self, fetches: &[&str]) -> Result<Runner> {
+    /// A plan of the program at hand for outputs; of the model as it came for any other value, or for sizes that go against its names.
+    fn plan_for(&self, fetches: &[&str], named: bool) -> Result<Runner> {
         let output = |name: &str| self.outputs.iter().position(|p| p.name == name);
         let outputs: Option<Vec<usize>> = fetches.iter().map(|name| output(name)).collect();
-        if let Some(places) = outputs {
+        if let (Some(places), true) = (outputs, named) {
             let program = self.all.program();
             let values: Vec<ValueId> = places.into_iter().map(|i| program.graph().outputs[i]).collect();
             return Runner::new(program.clone(), &values);
         }
-        let value = |name: &&str| match self.model.graph.value_named(name) {
+        let graph = &self.model.graph;
+        let value = |name: &&str| match output(name).map(|i| graph.outputs[i]).or_else(|| graph.value_named(name)) {
             Some(v) if !name.is_empty() => Ok(v),
             _ => Err(error!(InvalidArgument, "Invalid output name:{name}")),
         };
         let values = fetches.iter().map(value).collect::<Result<Vec<ValueId>>>()?;
         let ports: Vec<&Port> = self.ports().collect();
-        Ok(self.model.plan(&ports, &values, &self.options)?.0)
+        Ok(self.model.plan(&ports, named, &values, &self.options)?.0)
     }
 }
 
 impl Model {
     /// Optimizes, places and plans the model for `fetches`, or for its outputs when there are none.
-    fn plan(&self, ports: &[&Port], fetches: &[ValueId], options: &Options) -> Result<(Runner, Vec<Placement>)> {
+    fn plan(&self, ports: &[&Port], named: bool, fetches: &[ValueId], options: &Options) -> Result<(Runner, Vec<Placement>)> {
         let mut graph = self.graph.clone();
         if !fetches.is_empty() {
             graph.outputs = fetches.to_vec();
         }
-        let mut facts = input_facts(&graph, ports)?;
+        let mut facts = input_facts(&graph, ports, named)?;
         functions::infer(&mut graph, &mut facts, &self.target)?;
-        let oracle = Operators::new(self.target.clone());
-        crate::optimize::optimize(&mut graph, &mut facts, &oracle, options)?;
-        if let (Some(path), true) = (&options.optimized_model_path, fetches.is_empty()) {
+        let oracle = Operators::new(self.target.clone()).with_opsets(self.opsets.clone());
+        optimize(&mut graph, &mut facts, &oracle, options)?;
+        if let (Some(path), true) = (&options.optimized_model_path, fetches.is_empty() && named) {
             crate::export::save(&graph, &facts, &self.target.registry, &oracle, &self.opsets, path)?;
         }
         let placements = place(&mut graph, &mut facts, &self.target)?;
@@ -243,6 +263,13 @@ impl Model {
         let program = Arc::new(Program::new(self.target.clone(), graph, facts)?);
         Ok((Runner::new(program, &outputs)?, placements))
     }
+}
+
+/// Rewrites `graph` by the passes that the options ask for.
+fn optimize(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, options: &Options) -> Result<()> {
+    let disabled = options.disabled_passes.iter().cloned().collect();
+    let options = passes::Options { level: options.level, disabled, stop_after: None };
+    passes::optimize(graph, facts, oracle, &options, &mut |_| {}).map(drop)
 }
 
 fn decode(bytes: &[u8]) -> Result<ModelProto<'_>> {
@@ -281,8 +308,24 @@ fn fixed(mut port: Port, options: &Options) -> Port {
     port
 }
 
-/// The facts of what is fed: named dimensions are symbols by name, unnamed ones symbols of their own.
-fn input_facts(graph: &Graph, ports: &[&Port]) -> Result<Facts> {
+/// Pairs of axes that have one name: each that repeats a name, with the first of that name.
+fn namesakes(ports: &[&Port]) -> Vec<[Axis; 2]> {
+    let mut first: HashMap<&str, Axis> = HashMap::new();
+    let mut pairs = Vec::new();
+    for (i, port) in ports.iter().enumerate() {
+        for (axis, dim) in port.shape.iter().flatten().enumerate() {
+            let PortDim::Named(name) = dim else { continue };
+            match first.get(&**name) {
+                Some(other) => pairs.push([*other, (i, axis)]),
+                None => drop(first.insert(name, (i, axis))),
+            }
+        }
+    }
+    pairs
+}
+
+/// The facts of what is fed: named dimensions are symbols by name if `named`, all others symbols of their own.
+fn input_facts(graph: &Graph, ports: &[&Port], named: bool) -> Result<Facts> {
     let mut facts = Facts::default();
     for v in &graph.inputs {
         let name = &graph.value(*v).name;
@@ -291,8 +334,8 @@ fn input_facts(graph: &Graph, ports: &[&Port]) -> Result<Facts> {
         let shape = port.shape.as_ref().map(|dims| {
             let dim = |d: &PortDim| match d {
                 PortDim::Known(n) => Dim::Known(*n),
-                PortDim::Named(name) => symbols.named(name),
-                PortDim::Unknown => symbols.fresh(),
+                PortDim::Named(name) if named => symbols.named(name),
+                PortDim::Named(_) | PortDim::Unknown => symbols.fresh(),
             };
             dims.iter().map(dim).collect::<Dims>()
         });

@@ -1,9 +1,15 @@
 //! Gather: `output = data[.., indices, ..]` along `axis`.
 
-use base::{DType, Element, Result, Strings, TensorRef, axis_index, bail, error};
-use ir::Dim;
+use std::ops::Range;
+
+use base::{Result, Shape, axis_index};
+use ir::{Dim, SMALL};
 use op::types::{ANY_V1, ANY_V13, INDEX};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
+
+use crate::facts;
+use crate::indices::{Indices, wrap};
+use crate::movement::write;
 
 const SIGNATURE: &str = "data:T, indices:Tind -> output:T";
 
@@ -32,7 +38,7 @@ impl Op for Gather {
             cx.tensor(0, dtype, None);
             return Ok(());
         };
-        let axis = axis_index(self.axis, data.len()).map_err(|e| e.with_kind(base::ErrorKind::InvalidGraph))?;
+        let axis = facts::axis(self.axis, data.len())?;
         let dims = [&data[..axis], indices, &data[axis + 1..]].concat();
         let value = match (cx.ints(0), cx.known_ints(1)) {
             (Some(elements), Some(indices)) if data.len() == 1 => pick(elements, &indices),
@@ -45,96 +51,39 @@ impl Op for Gather {
 
 /// The chosen elements of a small known vector: shapes are taken apart this way.
 fn pick(elements: &[Dim], indices: &[i64]) -> Option<std::sync::Arc<[Dim]>> {
+    if indices.len() > SMALL {
+        return None;
+    }
     indices.iter().map(|&i| elements.get(wrap(i, elements.len())?).cloned()).collect()
-}
-
-fn wrap(index: i64, len: usize) -> Option<usize> {
-    let i = if index < 0 { index.checked_add(len as i64)? } else { index };
-    usize::try_from(i).ok().filter(|i| *i < len)
 }
 
 impl Stateless for Gather {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
         let (data, indices) = (cx.input(0)?, cx.input(1)?);
         let axis = axis_index(self.axis, data.rank())?;
-        let rows = Rows {
-            outer: data.shape()[..axis].iter().product(),
-            len: data.shape()[axis],
-            inner: data.shape()[axis + 1..].iter().product(),
-            chosen: chosen(indices, data.shape()[axis])?,
-        };
-        if let Ok(strings) = data.strings() {
-            let shape = [&data.shape()[..axis], indices.shape(), &data.shape()[axis + 1..]].concat();
-            let picked = rows.elements().map(|i| strings.get(i)).collect::<Strings>();
-            return cx.set_strings(0, shape, picked);
+        let (outer, inner) = (&data.shape()[..axis], &data.shape()[axis + 1..]);
+        let (len, row) = (data.shape()[axis], inner.iter().product());
+        let shape: Shape = outer.iter().chain(indices.shape()).chain(inner).copied().collect();
+        let dtype = data.dtype();
+        write(cx, 0, dtype, shape, |cx, out| {
+            let indices = Indices::of(&cx.input(1)?)?;
+            out.rows(&cx.input(0)?, row, |range| chosen(indices, len, range))
+        })
+    }
+}
+
+/// The row of `data`, seen as `[outer, len, inner]`, that each row of `range` of the output is.
+fn chosen(indices: Indices<'_>, len: usize, range: Range<usize>) -> impl Iterator<Item = Result<usize>> {
+    let count = indices.len().max(1);
+    let (mut first, mut i) = (range.start / count * len, range.start % count);
+    range.map(move |_| {
+        let row = indices.at(i, len).map(|index| first + index);
+        i += 1;
+        if i == count {
+            (first, i) = (first + len, 0);
         }
-        let output = cx.output(0)?;
-        match data.dtype().size() {
-            Some(size) => rows.copy(data.bytes()?, size, output.bytes()?),
-            None => bail!(NotImplemented, "Gather has no kernel for packed {}", data.dtype()),
-        }
-        Ok(())
-    }
-}
-
-/// `data` seen as `[outer, len, inner]`, and the rows chosen of the middle axis.
-struct Rows {
-    outer: usize,
-    len: usize,
-    inner: usize,
-    chosen: Vec<usize>,
-}
-
-impl Rows {
-    /// The flat index of every element of the output, in order.
-    fn elements(&self) -> impl Iterator<Item = usize> + '_ {
-        let rows = (0..self.outer).flat_map(move |o| self.chosen.iter().map(move |c| (o * self.len + c) * self.inner));
-        rows.flat_map(move |start| start..start + self.inner)
-    }
-
-    /// Copies the chosen rows of elements of `size` bytes.
-    fn copy(&self, data: &[u8], size: usize, output: &mut [u8]) {
-        match size * self.inner {
-            1 => self.copy_small::<1>(data, output),
-            2 => self.copy_small::<2>(data, output),
-            4 => self.copy_small::<4>(data, output),
-            8 => self.copy_small::<8>(data, output),
-            0 => {}
-            row => {
-                let starts = (0..self.outer).flat_map(|o| self.chosen.iter().map(move |c| (o * self.len + c) * row));
-                for (to, from) in output.chunks_exact_mut(row).zip(starts) {
-                    to.copy_from_slice(&data[from..from + row]);
-                }
-            }
-        }
-    }
-
-    /// Rows of `N` bytes: a move each, not a call.
-    fn copy_small<const N: usize>(&self, data: &[u8], output: &mut [u8]) {
-        let (data, _) = data.as_chunks::<N>();
-        let (output, _) = output.as_chunks_mut::<N>();
-        let rows = (0..self.outer).flat_map(|o| self.chosen.iter().map(move |c| o * self.len + c));
-        output.iter_mut().zip(rows).for_each(|(to, from)| *to = data[from]);
-    }
-}
-
-fn chosen(indices: TensorRef<'_>, len: usize) -> Result<Vec<usize>> {
-    match indices.dtype() {
-        DType::I32 => checked::<i32>(indices, len),
-        _ => checked::<i64>(indices, len),
-    }
-}
-
-fn checked<T: Element + Into<i64>>(indices: TensorRef<'_>, len: usize) -> Result<Vec<usize>> {
-    let indices = indices.slice::<T>()?.iter().map(|&i| i.into());
-    let out_of_range = |i| {
-        error!(
-            InvalidArgument,
-            "indices element out of data bounds, idx={i} must be within the inclusive range [-{len},{}]",
-            len as i64 - 1
-        )
-    };
-    indices.map(|i| wrap(i, len).ok_or_else(|| out_of_range(i))).collect()
+        row
+    })
 }
 
 #[cfg(test)]
@@ -152,6 +101,16 @@ mod tests {
     fn scalar_index_drops_the_axis() {
         let t = single(&GATHER, 13).input([2, 2], &[1i32, 2, 3, 4]).input([], &[1i32]).tensor().unwrap();
         assert_eq!((&**t.shape(), t.slice::<i32>().unwrap()), (&[2][..], &[3, 4][..]));
+    }
+
+    #[test]
+    fn rows_of_every_size() {
+        for row in [1usize, 2, 3, 4, 5, 8, 16, 30, 100_000] {
+            let data: Vec<u16> = (0..6 * row).map(|i| i as u16).collect();
+            let t = single(&GATHER, 13).attr("axis", 1).input([2, 3, row], &data).input([2, 1], &[2i32, -3]).tensor().unwrap();
+            let expected = [2, 0, 5, 3].map(|i| &data[i * row..][..row]).concat();
+            assert_eq!((&**t.shape(), t.slice::<u16>().unwrap()), (&[2, 2, 1, row][..], &expected[..]));
+        }
     }
 
     #[test]

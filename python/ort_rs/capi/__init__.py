@@ -1,0 +1,1 @@
+"""The modules under which ONNX Runtime keeps its native classes, for programs that import from there."""

@@ -1,0 +1,167 @@
+#![allow(clippy::print_stdout, clippy::unwrap_used)] // A program for people to read.
+//! Speed of the products as a share of what the multiply-add units can do, measured in the same run by a loop on registers alone.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use base::threads::{Cancel, Threads, scope};
+use gemm::{
+    Batch, BlockZeros, Blockwise, ByteOutput, ByteRhs, ByteTerms, Epilogue, Lhs, Mat, MatMut, PackedB, PackedBlocks, PackedBytes, Rhs,
+    blocks_gemm, byte_gemm_on, gemm_on,
+};
+use simd::{Isa, Kernel, Simd, dispatch_on, isa};
+
+/// Multiply-adds on `CHAINS` independent registers: enough to hide their latency, few enough to stay in registers.
+struct Peak<const CHAINS: usize>(usize);
+
+impl<const CHAINS: usize> Kernel for Peak<CHAINS> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let (x, y) = (s.splat(black_box(0.999)), s.splat(black_box(0.001)));
+        let mut acc = [s.splat(black_box(1.0)); CHAINS];
+        for _ in 0..self.0 {
+            for a in &mut acc {
+                *a = s.fma(*a, x, y);
+            }
+        }
+        acc.iter().fold(0.0, |sum, &a| sum + s.reduce_add(a))
+    }
+}
+
+fn lanes(isa: Isa) -> usize {
+    struct Lanes;
+    impl Kernel for Lanes {
+        type Output = usize;
+        fn run<S: Simd>(self, _: S) -> usize {
+            S::LANES
+        }
+    }
+    dispatch_on(isa, Lanes)
+}
+
+/// The best of several runs, in seconds.
+fn best(mut f: impl FnMut()) -> f64 {
+    let (mut best, mut spent) = (f64::INFINITY, 0.0);
+    let mut runs = 0;
+    while runs < 10 || (spent < 0.5 && runs < 5000) {
+        let start = Instant::now();
+        f();
+        let took = start.elapsed().as_secs_f64();
+        best = best.min(took);
+        spent += took;
+        runs += 1;
+    }
+    best
+}
+
+/// Billions of floating-point operations a second, on registers alone.
+fn peak(isa: Isa) -> f64 {
+    let rounds = 1_000_000;
+    let speed = |chains: usize, took: f64| (2 * rounds * chains * lanes(isa)) as f64 / took / 1e9;
+    let few = best(|| _ = black_box(dispatch_on(isa, Peak::<5>(rounds))));
+    let many = best(|| _ = black_box(dispatch_on(isa, Peak::<12>(rounds))));
+    speed(5, few).max(speed(12, many))
+}
+
+fn values(len: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 37) % 101) as f32 * 0.01 - 0.5).collect()
+}
+
+fn product(isa: Isa, peak: f64, (m, k, n): (usize, usize, usize), packed: bool, transposed: bool) {
+    let (a, b, mut c) = (values(m * k), values(k * n), vec![0.0f32; m * n]);
+    let b = if transposed { Mat::row_major(&b, n, k).unwrap().transposed() } else { Mat::row_major(&b, k, n).unwrap() };
+    let b_packed = PackedB::on(isa, b).unwrap();
+    let mut scratch = vec![0u8; 64 << 20];
+    let took = best(|| {
+        let rhs = if packed { Rhs::Packed(&b_packed) } else { Rhs::Plain(b) };
+        let c = MatMut::row_major(&mut c, m, n).unwrap();
+        gemm_on(isa, &Batch::default(), Lhs::Plain(Mat::row_major(&a, m, k).unwrap()), rhs, &Epilogue::default(), c, &mut scratch).unwrap();
+    });
+    let speed = (2 * m * k * n) as f64 / took / 1e9;
+    let bytes = 4.0 * (k * n) as f64 / took / 1e9;
+    let how = if packed {
+        "packed"
+    } else if transposed {
+        "plain^T"
+    } else {
+        "plain"
+    };
+    println!(
+        "{:>8} {m:>5}x{k:>4}x{n:>4} {how:>7}: {:>9.1} us {speed:>7.1} GFLOP/s {:>5.1} % of peak, B at {bytes:.1} GB/s",
+        isa.name(),
+        took * 1e6,
+        100.0 * speed / peak
+    );
+}
+
+fn bytes_product(isa: Isa, (m, k, n): (usize, usize, usize)) {
+    let (a, b, mut c) = (vec![3u8; m * k], vec![5i8; k * n], vec![0i32; m * n]);
+    let plain = Mat::row_major(&b, k, n).unwrap();
+    let packed = PackedBytes::on(isa, plain).unwrap();
+    let mut scratch = vec![0u8; 64 << 20];
+    for (rhs, how) in [(ByteRhs::Packed(&packed), "packed"), (ByteRhs::from(plain), "plain")] {
+        let took = best(|| {
+            let c = ByteOutput::I32(MatMut::row_major(&mut c, m, n).unwrap());
+            let a = Mat::row_major(&a, m, k).unwrap();
+            byte_gemm_on(isa, &Batch::default(), a.into(), rhs, &ByteTerms::default(), c, &mut scratch).unwrap();
+        });
+        let speed = (2 * m * k * n) as f64 / took / 1e9;
+        println!("{:>8} {m:>5}x{k:>4}x{n:>4} bytes {how:>7}: {:>9.1} us {speed:>7.1} GOP/s", isa.name(), took * 1e6);
+    }
+}
+
+fn blocks_product(isa: Isa, bits: usize, (m, k, n): (usize, usize, usize)) {
+    let (a, weights, scales, mut c) = (values(m * k), vec![0x5au8; n * k * bits / 8], values(n * k / 32), vec![0.0f32; m * n]);
+    let weights = Blockwise { bits, block: 32, k, n, weights: &weights, scales: &scales, zeros: BlockZeros::Middle };
+    let packed = PackedBlocks::on(isa, &weights).unwrap();
+    let mut scratch = vec![0u8; 64 << 20];
+    let took = best(|| {
+        let c = MatMut::row_major(&mut c, m, n).unwrap();
+        blocks_gemm(Mat::row_major(&a, m, k).unwrap(), &packed, &Epilogue::default(), c, &mut scratch).unwrap();
+    });
+    let (speed, stream) = ((2 * m * k * n) as f64 / took / 1e9, packed.bytes() as f64 / took / 1e9);
+    println!("{:>8} {m:>5}x{k:>4}x{n:>4} {bits} bits: {:>9.1} us {speed:>7.1} GFLOP/s, B at {stream:.1} GB/s", isa.name(), took * 1e6);
+}
+
+/// Reads memory as fast as one thread can, in billions of bytes a second.
+fn read_speed() -> f64 {
+    let x = vec![1.0f32; 64 << 20];
+    let took = best(|| _ = black_box(simd::reduce::max(&x)));
+    (4 * x.len()) as f64 / took / 1e9
+}
+
+const SHAPES: [(usize, usize, usize); 9] = [
+    (1024, 1024, 1024),
+    (512, 4096, 1024),
+    (197, 768, 768),
+    (64, 768, 3072),
+    (1, 4096, 4096),
+    (4, 4096, 4096),
+    (1, 768, 768),
+    (16, 64, 32),
+    (197, 64, 197),
+];
+
+/// Prints one line for each instruction set, shape and form of B; on one thread, so that the peak is that of one core.
+fn main() {
+    for isa in isa::available() {
+        scope(Threads::new(1), &Cancel::new(), || {
+            let peak = peak(isa);
+            println!("{:>8} peak {peak:.1} GFLOP/s", isa.name());
+            for shape in SHAPES {
+                for (packed, transposed) in [(true, false), (false, false), (false, true)] {
+                    product(isa, peak, shape, packed, transposed);
+                }
+            }
+            for shape in [(1024, 1024, 1024), (197, 768, 768), (1, 4096, 4096)] {
+                bytes_product(isa, shape);
+            }
+            println!("{:>8} reads {:.1} GB/s", isa.name(), read_speed());
+            for (bits, m) in [(4, 1), (4, 4), (4, 16), (4, 128), (8, 1), (2, 1)] {
+                blocks_product(isa, bits, (m, 4096, 4096));
+            }
+        });
+    }
+}

@@ -1,0 +1,121 @@
+//! The microkernel: one tile of the result, kept in registers while it walks along `k`.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use simd::{Isa, Kernel, Simd};
+
+use crate::scalar::Scalar;
+
+/// What one tile is computed from. `a` is packed: for each of `k` steps the values of all rows of the tile.
+/// `b` holds a row of at least the tile's width for each step, `ldb` apart; `c` takes the tile's rows, `ldc` apart.
+#[derive(Clone, Copy)]
+pub struct TileArgs<T: Scalar> {
+    pub(crate) k: usize,
+    pub(crate) a: *const T::Acc,
+    pub(crate) b: *const T,
+    pub(crate) ldb: usize,
+    pub(crate) c: *mut T::Acc,
+    pub(crate) ldc: usize,
+}
+
+/// An instruction set with the tile that its registers hold.
+pub trait Tiles: Simd {
+    /// The most rows of a tile.
+    const ROWS: usize;
+    /// The most vectors across a tile.
+    const VECTORS: usize;
+
+    /// Computes a tile of floats: `rows` in `1..=ROWS`, `vectors` in `1..=VECTORS`.
+    ///
+    /// # Safety
+    /// The pointers of `args` are good for a tile of that shape.
+    unsafe fn float_tile<T: Scalar>(self, rows: usize, vectors: usize, args: TileArgs<T>);
+}
+
+/// The tile of integers: rows, and vectors across.
+pub(crate) const INTEGER_TILE: (usize, usize) = (4, 1);
+
+/// A tile of `R` rows and `V` vectors.
+pub(crate) struct Tile<T: Scalar, const R: usize, const V: usize>(pub(crate) TileArgs<T>);
+
+impl<T: Scalar, const R: usize, const V: usize> Kernel for Tile<T, R, V> {
+    type Output = ();
+
+    /// Each element is one chain of multiply-adds in the order of `k`: its bits depend neither on the tile nor on the blocking.
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let TileArgs { k, mut a, mut b, ldb, c, ldc } = self.0;
+        let lanes = T::lanes::<S>();
+        let mut acc = [[T::splat(s, <T::Acc>::default()); V]; R];
+        for _ in 0..k {
+            // SAFETY: each step of `b` holds `V` vectors, each step of `a` holds `R` values.
+            unsafe {
+                let row: [T::V<S>; V] = std::array::from_fn(|v| T::load(s, b.add(v * lanes)));
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    let x = T::splat(s, *a.add(r));
+                    for (v, acc) in acc.iter_mut().enumerate() {
+                        *acc = T::fma(s, x, row[v], *acc);
+                    }
+                }
+                a = a.add(R);
+                b = b.wrapping_add(ldb);
+            }
+        }
+        for (r, row) in acc.iter().enumerate() {
+            for (v, &x) in row.iter().enumerate() {
+                // SAFETY: each row of `c` holds `V` vectors.
+                unsafe { T::store_acc(s, c.add(r * ldc + v * lanes), x) }
+            }
+        }
+    }
+}
+
+/// Calls the tile of the given number of rows: `by_rows!(s, T, V, rows, args, 1 2 3 …)`.
+macro_rules! by_rows {
+    ($s:ident, $t:ident, $v:literal, $rows:ident, $args:ident, $($r:literal)*) => {
+        match $rows {
+            $($r => $s.vectorize($crate::kernel::Tile::<$t, $r, $v>($args)),)*
+            _ => unreachable!("no tile of {} rows", $rows),
+        }
+    };
+}
+pub(crate) use by_rows;
+
+/// Computes a tile of integers.
+///
+/// # Safety
+/// The pointers of `args` are good for a tile of that shape.
+pub(crate) unsafe fn integer_tile<S: Simd, T: Scalar>(s: S, rows: usize, _vectors: usize, args: TileArgs<T>) {
+    by_rows!(s, T, 1, rows, args, 1 2 3 4);
+}
+
+/// Work that needs the tiles of an instruction set.
+pub(crate) trait Visit {
+    type Output;
+    fn visit<S: Tiles>(self, s: S) -> Self::Output;
+}
+
+/// Does the work with the tiles of `isa`, or with portable ones where the machine lacks it.
+pub(crate) fn visit<W: Visit>(isa: Isa, work: W) -> W::Output {
+    #[cfg(target_arch = "x86_64")]
+    match isa {
+        Isa::Avx512 => {
+            if let Some(s) = simd::Avx512Token::new() {
+                return work.visit(s);
+            }
+        }
+        Isa::Avx2 => {
+            if let Some(s) = simd::Avx2Token::new() {
+                return work.visit(s);
+            }
+        }
+        Isa::Portable => {}
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = isa;
+    work.visit(simd::PortableToken)
+}

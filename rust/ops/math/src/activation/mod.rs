@@ -1,0 +1,7 @@
+//! Activation functions.
+
+pub mod elu;
+pub mod gelu;
+pub mod relu;
+pub mod sigmoid;
+pub mod smooth;

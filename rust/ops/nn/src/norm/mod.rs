@@ -1,0 +1,11 @@
+//! Normalizations: to mean and variance, to the root mean square, to a norm.
+
+pub mod batch;
+pub mod group;
+pub mod layer;
+pub mod lp;
+pub mod lrn;
+pub mod mean_variance;
+pub mod rms;
+mod row;
+pub mod skip;

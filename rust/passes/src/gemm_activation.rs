@@ -1,0 +1,71 @@
+//! The activation of a Gemm's result is applied by the Gemm.
+//!
+//! ```text
+//! g = Gemm(a, b, c); y = LeakyRelu(g)    →    y = com.microsoft.FusedGemm(a, b, c) {activation="LeakyRelu", activation_alpha=0.01}
+//! ```
+
+use base::Result;
+use ir::{Attribute, NodeId, Patch};
+
+use crate::activation::Activation;
+use crate::context::MICROSOFT;
+use crate::{Context, Level, Pass, Rule};
+
+pub(crate) const PASS: Pass = Pass {
+    name: "gemm_activation",
+    level: Level::Extended,
+    what: "Relu, Sigmoid, Tanh, LeakyRelu and HardSigmoid after Gemm become FusedGemm.",
+    rule: Rule::Local(rule),
+};
+
+fn rule(cx: &Context<'_>, id: NodeId) -> Result<Option<Patch>> {
+    let found = || {
+        let activation = Activation::of(cx, cx.graph.node(id)).filter(|a| a.name != "Clip")?;
+        let (gemm, node) = cx.writer(activation.input, "Gemm").filter(|_| cx.is_private(activation.input))?;
+        let fused = cx.oracle.operator(MICROSOFT, "FusedGemm")?;
+        let mut attributes = node.attributes.clone();
+        attributes.insert("activation".to_owned(), activation.name.into());
+        for (name, value) in ["activation_alpha", "activation_beta"].into_iter().zip(activation.params) {
+            attributes.insert(name.to_owned(), Attribute::Float(value));
+        }
+        let mut patch = Patch::new(cx.graph);
+        let new = patch.node(cx.graph, &[gemm, id], fused, &node.inputs, attributes, 1);
+        patch.replace(activation.output, new[0]);
+        Some(patch)
+    };
+    Ok(found())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, check_unchanged};
+
+    #[test]
+    fn becomes_one_node() {
+        let text = "
+            a: float[n, 3]
+            b: float[3, 4]
+            g = Gemm(a, b) {alpha=0.5}
+            y = LeakyRelu(g)
+            h = Gemm(a, b)
+            z = Tanh(h)
+            -> y, z";
+        let after = "
+            %y = com.microsoft.FusedGemm-1(%a, %b) {activation=\"LeakyRelu\", activation_alpha=0.01, alpha=0.5}
+            %z = com.microsoft.FusedGemm-1(%a, %b) {activation=\"Tanh\"}
+            outputs %y, %z";
+        check(&["gemm_activation"], text, after);
+    }
+
+    #[test]
+    fn what_others_read_stays() {
+        check_unchanged(
+            &["gemm_activation"],
+            "a: float[n, 3]
+             b: float[3, 4]
+             g = Gemm(a, b)
+             y = Relu(g)
+             -> y, g",
+        );
+    }
+}

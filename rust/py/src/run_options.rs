@@ -1,0 +1,68 @@
+//! What a run is made with.
+
+use pyo3::prelude::*;
+
+use crate::config::Config;
+use crate::error::Result;
+
+/// What a run is made with.
+#[pyclass(module = "ort_rs", weakref)]
+pub(crate) struct RunOptions {
+    core: ort_rs::RunOptions,
+    config: Config,
+    /// A name for the run in logs.
+    #[pyo3(get, set)]
+    logid: String,
+    /// From which severity on the run logs; -1 for the session's.
+    #[pyo3(get, set)]
+    log_severity_level: i32,
+    /// How much the run logs at the lowest severity.
+    #[pyo3(get, set)]
+    log_verbosity_level: i32,
+    /// Whether only what the fetched outputs need is run; that is always so here.
+    #[pyo3(get, set)]
+    only_execute_path_to_fetches: bool,
+}
+
+impl RunOptions {
+    /// What the runtime takes from them; cancelling stays shared.
+    pub(crate) fn core(&self) -> ort_rs::RunOptions {
+        self.core.clone()
+    }
+}
+
+#[pymethods]
+impl RunOptions {
+    #[new]
+    fn new() -> Self {
+        Self {
+            core: ort_rs::RunOptions::default(),
+            config: Config::new("RunOptions"),
+            logid: String::new(),
+            log_severity_level: -1,
+            log_verbosity_level: 0,
+            only_execute_path_to_fetches: false,
+        }
+    }
+
+    /// Whether runs with these options end as soon as they can; may be set while they run.
+    #[getter]
+    fn terminate(&self) -> bool {
+        self.core.cancel.is_set()
+    }
+
+    #[setter]
+    fn set_terminate(&self, terminate: bool) {
+        if terminate { self.core.cancel.cancel() } else { self.core.cancel.reset() }
+    }
+
+    /// Sets a further option by name.
+    fn add_run_config_entry(&mut self, key: String, value: String) -> Result<()> {
+        self.config.set(key, value)
+    }
+
+    /// A further option by name.
+    fn get_run_config_entry(&self, key: &str) -> Result<String> {
+        self.config.get(key).map(str::to_owned)
+    }
+}

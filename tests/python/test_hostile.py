@@ -1,0 +1,63 @@
+"""Models that nobody should trust fail; they never crash, and never hang."""
+
+import subprocess
+import sys
+
+# In a process of its own: a crash is then a failing test, not the end of all tests.
+MUTATE = """
+import random, sys
+import onnx, ort_rs
+from models import ADD, model
+
+BODIES = [
+    ADD,
+    model("g (float[2] x, float[2] w = {1, 2}) => (float[2] y) { y = Add(x, w) }"),
+    model("g (float[n,4] x) => (float y) { s = Constant <value_ints = [-1, 2]> () r = Reshape(x, s) y = MatMul(x, r) }"),
+    model("g (float[2] x) => (float[2] y) { c = Constant <value = bool {1}> () y = If (c) <then_branch = t () => (float[2] a) { a = Neg(x) }, else_branch = e () => (float[2] b) { b = Abs(x) }> }"),
+    model("g (seq(float[n]) s) => (seq(float[n]) t) { i = Constant <value_int = 0> () f = SequenceAt(s, i) t = SequenceInsert(s, f) }"),
+]
+draw = random.Random(int(sys.argv[1]))
+kinds = set()
+for _ in range(int(sys.argv[2])):
+    body = bytearray(draw.choice(BODIES))
+    for _ in range(draw.randint(1, 4)):
+        at = draw.randrange(len(body))
+        match draw.randrange(4):
+            case 0: body[at] = draw.randrange(256)
+            case 1: del body[at : at + draw.randint(1, 8)]
+            case 2: body[at:at] = bytes(draw.randrange(256) for _ in range(draw.randint(1, 8)))
+            case 3: body[at:at] = body[: draw.randrange(len(body))]
+        if not body:
+            break
+    try:
+        ort_rs.InferenceSession(bytes(body))
+        kinds.add("loaded")
+    except Exception as e:
+        kinds.add(type(e).__name__)
+# The mutations reach past the reader: some models are still good, some break in the graph.
+assert {"loaded", "InvalidProtobuf", "InvalidGraph"} <= kinds, kinds
+"""
+
+TRUNCATE = """
+import ort_rs
+from models import ADD
+
+for end in range(len(ADD)):
+    try:
+        ort_rs.InferenceSession(ADD[:end])
+    except Exception:
+        continue
+"""
+
+
+def python(code: str, environment: dict[str, str], *arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_mutated_models(pythonpath: dict[str, str]) -> None:
+    python(MUTATE, pythonpath, "1", "5000")
+
+
+def test_truncated_models(pythonpath: dict[str, str]) -> None:
+    python(TRUNCATE, pythonpath)
