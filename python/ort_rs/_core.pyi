@@ -4,7 +4,40 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
 from ort_rs._enums import ExecutionMode, ExecutionOrder, GraphOptimizationLevel
+
+__all__ = [
+    "DeviceReset",
+    "EPFail",
+    "EngineError",
+    "Fail",
+    "InferenceSession",
+    "InvalidArgument",
+    "InvalidGraph",
+    "InvalidProtobuf",
+    "ModelLoadCanceled",
+    "ModelLoaded",
+    "ModelMetadata",
+    "ModelRequiresCompilation",
+    "NoModel",
+    "NoSuchFile",
+    "NodeArg",
+    "NotFound",
+    "NotImplemented",
+    "RunOptions",
+    "RuntimeException",
+    "SessionOptions",
+    "SparseTensor",
+    "__version__",
+    "check_and_normalize_provider_args",
+    "get_all_providers",
+    "get_available_providers",
+    "get_build_info",
+    "get_device",
+    "get_version_string",
+]
 
 __version__: str
 
@@ -172,6 +205,7 @@ class RunOptions:
     def get_run_config_entry(self, key: str) -> str:
         """Give a further option by name."""
 
+@disjoint_base
 class InferenceSession:
     """A model, ready to run; from any number of threads at once.
 

@@ -46,7 +46,7 @@ def _group(kind: str, source: TestCase) -> str:
         return kind
     if "_expanded" in source.name:
         return "(functions expanded)"
-    return source.model.graph.node[0].op_type
+    return str(source.model.graph.node[0].op_type)
 
 
 def run(case: Case) -> None:

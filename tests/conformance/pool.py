@@ -1,5 +1,6 @@
 """Runs jobs in a few processes of their own, so that one that hangs or crashes costs only itself."""
 
+import faulthandler
 import multiprocessing as mp
 import os
 import signal
@@ -41,6 +42,7 @@ class _Worker:
 def _serve(pipe: Connection, job: Callable[[int], str | None]) -> None:
     # What a crashing case prints belongs to its result, not to the terminal.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    faulthandler.disable()
     warnings.simplefilter("ignore")
     try:
         while True:
@@ -76,21 +78,22 @@ def _collect(running: list[_Worker], results: dict[int, str | None], job: Callab
     patience = min(w.deadline for w in running) - time.monotonic()
     ready = wait([w.pipe for w in running], timeout=max(patience, 0))
     for i, worker in enumerate(running):
-        assert worker.job is not None
-        if worker.pipe in ready:
-            try:
-                results[worker.job] = worker.pipe.recv()
-                worker.job = None
-                continue
-            except EOFError:
-                worker.process.join()
-                results[worker.job] = f"the process died: {_cause(worker.stop())}"
-        elif worker.deadline <= time.monotonic():
-            worker.stop()
-            results[worker.job] = "it did not end in time"
-        else:
+        number = worker.job
+        if number is None or (worker.pipe not in ready and worker.deadline > time.monotonic()):
             continue
-        running[i] = _Worker(job)
+        if worker.pipe not in ready:
+            worker.stop()
+            results[number] = "it did not end in time"
+            running[i] = _Worker(job)
+            continue
+        try:
+            results[number] = worker.pipe.recv()
+            worker.job = None
+        except EOFError:
+            # The pipe closes a moment before the process is gone, and its exit code there.
+            worker.process.join(1)
+            results[number] = f"the process died: {_cause(worker.stop())}"
+            running[i] = _Worker(job)
 
 
 def _cause(code: int | None) -> str:

@@ -1,6 +1,7 @@
 """ONNX's own backend suite: every case passes, or is listed in `failing.txt`, which may only shrink."""
 
 import pytest
+
 import suite
 from cases import all_cases
 

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from sources import ROOT
 
 # What each crate may lean on, besides crates from outside. Nothing points upward: each line names only crates of lines above it.

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from sources import ROOT, source_files
 
 LONGEST_FILE = 700

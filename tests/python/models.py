@@ -5,7 +5,8 @@ import onnx.parser
 
 def model(body: str, opset: int = 20, ir: int = 9, header: str = "") -> bytes:
     """The bytes of a model whose graph is `body`, as `onnx.parser` reads it."""
-    return onnx.parser.parse_model(f'<ir_version: {ir}, opset_import: ["" : {opset}]{header}> {body}').SerializeToString()
+    encoded: bytes = onnx.parser.parse_model(f'<ir_version: {ir}, opset_import: ["" : {opset}]{header}> {body}').SerializeToString()
+    return encoded
 
 
 ADD = model("g (float[2,3] x, float[2,n] y) => (float[2,3] z) { z = Add(x, y) }")

@@ -28,7 +28,7 @@ def ending(call: Callable[[], Any]) -> Ending:
     """Make `call` and tell how it ended."""
     try:
         return Ending(value=call())
-    except Exception as e:  # noqa: BLE001
+    except Exception as e:
         return Ending(error=e)
 
 
@@ -55,8 +55,8 @@ def assert_equal(ours: Any, theirs: Any) -> None:
         assert isinstance(ours, np.ndarray)
         assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
         np.testing.assert_array_equal(ours, theirs)
-    elif isinstance(theirs, list):
-        assert isinstance(ours, list)
+    elif isinstance(theirs, (list, tuple)):
+        assert type(ours) is type(theirs)
         assert len(ours) == len(theirs)
         for a, b in zip(ours, theirs, strict=True):
             assert_equal(a, b)

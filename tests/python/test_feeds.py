@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import ADD, identity, model
-from paired import assert_same, both
 
 import ort_rs
+from models import ADD, identity, model
+from paired import assert_same, both
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -22,7 +22,7 @@ def run(ort: ModuleType, feeds: Any, body: bytes = ADD) -> Any:
 
 FEEDS: dict[str, Any] = {
     "arrays": {"x": X, "y": X},
-    "subclass": {"x": np.ma.array(X), "y": X},  # type: ignore[no-untyped-call]
+    "subclass": {"x": np.ma.array(X), "y": X},
     "transposed": {"x": np.asfortranarray(X), "y": X},
     "strided": {"x": np.repeat(X, 2, axis=1)[:, ::2], "y": X},
     "backwards": {"x": X[::-1, ::-1], "y": X},

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import ADD, identity, model
-from paired import assert_same
 
 import ort_rs
+from models import ADD, identity, model
+from paired import assert_same
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 FEEDS = {"x": X, "y": X}

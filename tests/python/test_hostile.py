@@ -13,7 +13,10 @@ BODIES = [
     ADD,
     model("g (float[2] x, float[2] w = {1, 2}) => (float[2] y) { y = Add(x, w) }"),
     model("g (float[n,4] x) => (float y) { s = Constant <value_ints = [-1, 2]> () r = Reshape(x, s) y = MatMul(x, r) }"),
-    model("g (float[2] x) => (float[2] y) { c = Constant <value = bool {1}> () y = If (c) <then_branch = t () => (float[2] a) { a = Neg(x) }, else_branch = e () => (float[2] b) { b = Abs(x) }> }"),
+    model(
+        "g (float[2] x) => (float[2] y) { c = Constant <value = bool {1}> ()"
+        "y = If (c) <then_branch = t () => (float[2] a) { a = Neg(x) }, else_branch = e () => (float[2] b) { b = Abs(x) }> }"
+    ),
     model("g (seq(float[n]) s) => (seq(float[n]) t) { i = Constant <value_int = 0> () f = SequenceAt(s, i) t = SequenceInsert(s, f) }"),
 ]
 draw = random.Random(int(sys.argv[1]))
@@ -51,7 +54,9 @@ for end in range(len(ADD)):
 
 
 def python(code: str, environment: dict[str, str], *arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from models import model
 
 import ort_rs
+from models import model
 from ort_rs import _core
 from ort_rs.capi import _pybind_state, onnxruntime_pybind11_state
 
@@ -71,7 +71,7 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the README shows works, for the model that it speaks of."""
     snippets = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert snippets
-    body = 'g (float[batch,4] x) => (float[batch,2] y) <float[4,2] w = {1, 2, 3, 4, 5, 6, 7, 8}> { hidden = MatMul(x, w) y = Relu(hidden) }'
+    body = "g (float[batch,4] x) => (float[batch,2] y) <float[4,2] w = {1, 2, 3, 4, 5, 6, 7, 8}> { hidden = MatMul(x, w) y = Relu(hidden) }"
     (tmp_path / "model.onnx").write_bytes(model(body))
     monkeypatch.chdir(tmp_path)
     for snippet in snippets:

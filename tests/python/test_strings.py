@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import identity
-from paired import assert_same
 
 import ort_rs
+from models import identity
+from paired import assert_same
 
 WORDS = [["", "a"], ["héllo", "日本語"]]
 SESSION = identity("string[2,2]")
@@ -50,7 +50,9 @@ def test_variable_width() -> None:
     np.testing.assert_array_equal(run(np.array(WORDS, np.dtypes.StringDType())), np.array(WORDS, object))
 
 
-@pytest.mark.parametrize("x", [np.array(WORDS).T, np.array(WORDS)[::-1], np.array(WORDS).astype(">U5")], ids=["transposed", "backwards", "swapped"])
+@pytest.mark.parametrize(
+    "x", [np.array(WORDS).T, np.array(WORDS)[::-1], np.array(WORDS).astype(">U5")], ids=["transposed", "backwards", "swapped"]
+)
 def test_layouts(x: Any) -> None:
     np.testing.assert_array_equal(run(x), x.astype(object))
 

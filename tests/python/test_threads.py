@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from models import ADD, model
 
 import ort_rs
+from models import ADD, model
 from ort_rs.capi.onnxruntime_pybind11_state import Fail
 
 SIZES = model("g (float[n,m] x, float[m,k] w) => (float[n,k] y, float[n,k] z) { y = MatMul(x, w) a = Relu(y) z = Add(a, y) }")

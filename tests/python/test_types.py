@@ -7,12 +7,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from models import identity
-from paired import assert_same
 
 import ort_rs
+from models import identity, model
+from paired import assert_same
 
-NUMPY = {
+NUMPY: dict[str, Any] = {
     "bool": np.bool_,
     "int8": np.int8,
     "int16": np.int16,
@@ -27,7 +27,7 @@ NUMPY = {
     "double": np.float64,
 }
 
-EXTENSIONS = {
+EXTENSIONS: dict[str, Any] = {
     "bfloat16": ml_dtypes.bfloat16,
     "float8e4m3fn": ml_dtypes.float8_e4m3fn,
     "float8e4m3fnuz": ml_dtypes.float8_e4m3fnuz,
@@ -44,7 +44,7 @@ EXTENSIONS = {
 
 @pytest.mark.parametrize("name", NUMPY)
 def test_types_of_numpy(name: str) -> None:
-    x = np.array([[0, 1, 1], [1, 0, 1]]).astype(NUMPY[name])
+    x: Any = np.array([[0, 1, 1], [1, 0, 1]]).astype(NUMPY[name])
     assert_same(lambda ort: ort.InferenceSession(identity(f"{name}[2,3]")).run(None, {"x": x}))
 
 
@@ -59,7 +59,7 @@ def test_complex_numbers(name: str) -> None:
 
 @pytest.mark.parametrize("other", [np.longlong, np.ulonglong, np.intc, np.int_])
 def test_types_with_several_names(other: Any) -> None:
-    x = np.array([1, 2], other)
+    x: Any = np.array([1, 2], other)
     assert_same(lambda ort: ort.InferenceSession(identity(f"{x.dtype.name}[2]")).run(None, {"x": x}))
 
 
@@ -83,12 +83,11 @@ WITHOUT_ML_DTYPES = """
 import sys
 sys.modules["ml_dtypes"] = None
 import numpy as np, ort_rs
-from models import model
-body = model("g (float[2] x) => (bfloat16[2] y) { y = Cast <to = 16> (x) }")
-(y,) = ort_rs.InferenceSession(body).run(None, {"x": np.array([1, -2], np.float32)})
+(y,) = ort_rs.InferenceSession(sys.stdin.buffer.read()).run(None, {"x": np.array([1, -2], np.float32)})
 assert y.dtype == np.uint16 and y.tolist() == [0x3F80, 0xC000], y
 """
 
 
-def test_bits_without_ml_dtypes(pythonpath: dict[str, str]) -> None:
-    subprocess.run([sys.executable, "-c", WITHOUT_ML_DTYPES], check=True, env=pythonpath)
+def test_bits_without_ml_dtypes() -> None:
+    body = model("g (float[2] x) => (bfloat16[2] y) { y = Cast <to = 16> (x) }")
+    subprocess.run([sys.executable, "-c", WITHOUT_ML_DTYPES], input=body, check=True)

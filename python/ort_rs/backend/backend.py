@@ -66,7 +66,7 @@ class OnnxRuntimeBackend(Backend):
         return OnnxRuntimeBackendRep(InferenceSession(source, options, get_available_providers()))
 
     @classmethod
-    def run_model(cls, model: Model, inputs: Any, device: str | None = None, **kwargs: Any) -> list[Any]:
+    def run_model(cls, model: Model, inputs: Any, device: str | None = None, **kwargs: Any) -> list[Any]:  # type: ignore[override]
         """Prepare `model` and run it once on `inputs`."""
         return cls.prepare(model, device, **kwargs).run(inputs, **kwargs)
 

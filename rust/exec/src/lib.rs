@@ -7,6 +7,7 @@ mod oracle;
 mod plan;
 mod program;
 mod run;
+mod stand_in;
 mod storage;
 mod subprogram;
 mod target;

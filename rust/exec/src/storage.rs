@@ -2,11 +2,11 @@
 //! take turns in.
 
 use base::{DType, Result, Value};
-use ir::Dim;
-use op::{Alias, Sizes};
+use op::Alias;
 
 use crate::Program;
 use crate::plan::{Action, Block, Plan};
+use crate::stand_in::{StandIns, stand_in_bytes};
 
 /// Where a value lives.
 #[derive(Clone, Debug)]
@@ -225,11 +225,10 @@ impl<'a> Groups<'a> {
                 return Ok(false);
             }
         }
-        let hinted = Hinted::new(plan, step);
         let operator = program.target.registry.load(program.graph().node(plan.steps[step].node))?;
-        Ok((0..inputs.len()).all(|i| {
-            let part = hinted.sizes(|sizes| operator.part(sizes, i));
-            part.is_ok_and(|p| base::Layout::Strided(p.strides).is_dense(hinted.inputs[i].as_deref().unwrap_or(&[])))
+        Ok(StandIns::each(plan, step).iter().all(|sizes| {
+            let dense = |i: usize| sizes.with(|s| operator.part(s, i)).is_ok_and(|p| sizes.input_is_dense(i, p));
+            (0..inputs.len()).all(dense)
         }))
     }
 
@@ -249,7 +248,7 @@ impl<'a> Groups<'a> {
                 if block_of[group].is_some() {
                     continue;
                 }
-                let bytes = members[group].iter().map(|m| hinted_bytes(plan, *m)).max().unwrap_or(0);
+                let bytes = members[group].iter().map(|m| stand_in_bytes(plan, *m)).max().unwrap_or(0);
                 let (segment, memory) = (plan.slots[slot].segment, plan.slots[slot].memory);
                 let fit = free.iter().position_best(|b| {
                     let block = &plan.blocks[*b as usize];
@@ -312,62 +311,17 @@ fn same_size(plan: &Plan, a: u32, b: u32) -> bool {
     a.dims == b.dims && a.layout == b.layout && a.memory == b.memory && a.dtype.map(DType::bits) == b.dtype.map(DType::bits)
 }
 
-/// Stands in for every symbol while blocks are matched and strides are judged. It is odd, so that nothing is dense by chance.
-static HINT: [Option<i64>; 1 << 12] = [Some(63); 1 << 12];
-
-fn hint(dims: &[Dim]) -> Option<Vec<usize>> {
-    dims.iter().map(|d| d.eval(&HINT).ok().flatten().and_then(|n| usize::try_from(n).ok())).collect()
-}
-
-fn hinted_bytes(plan: &Plan, slot: usize) -> usize {
-    let s = &plan.slots[slot];
-    let dims = s.dims.as_ref().and_then(|d| hint(d));
-    let len = dims.and_then(|d| s.layout.stored_len(&d));
-    len.zip(s.dtype).and_then(|(n, d)| d.bytes_of(n)).unwrap_or(0)
-}
-
-/// The sizes around a step, with stand-ins for symbols.
-struct Hinted {
-    inputs: Vec<Option<Vec<usize>>>,
-    outputs: Vec<Option<Vec<usize>>>,
-    ints: Vec<Option<Vec<i64>>>,
-}
-
-impl Hinted {
-    fn new(plan: &Plan, step: usize) -> Self {
-        let wires = &plan.steps[step].wires;
-        let shape = |s: &Option<u32>| s.and_then(|s| plan.slots[s as usize].dims.as_ref()).and_then(|d| hint(d));
-        let ints = |s: &Option<u32>| {
-            let slot = &plan.slots[(*s)? as usize];
-            ir::Fact::constant(crate::plan::constant(&slot.storage)?.clone()).known_ints().map(|v| v.to_vec())
-        };
-        Self {
-            inputs: wires.inputs.iter().map(shape).collect(),
-            outputs: wires.outputs.iter().map(shape).collect(),
-            ints: wires.inputs.iter().map(ints).collect(),
-        }
-    }
-
-    fn sizes<T>(&self, f: impl FnOnce(&Sizes<'_>) -> T) -> T {
-        let inputs: Vec<_> = self.inputs.iter().map(Option::as_deref).collect();
-        let outputs: Vec<_> = self.outputs.iter().map(Option::as_deref).collect();
-        let ints: Vec<_> = self.ints.iter().map(Option::as_deref).collect();
-        f(&Sizes { inputs: &inputs, outputs: &outputs, ints: &ints })
-    }
-}
-
 /// Whether each output of `step` is a part of input 0 that all its readers take as it lies: dense, or strided where they allow it.
 fn parts_fit(program: &Program, plan: &Plan, step: usize) -> Result<bool> {
-    let hinted = Hinted::new(plan, step);
     let s = &plan.steps[step];
     let operator = program.target.registry.load(program.graph().node(s.node))?;
-    for (i, slot) in s.wires.outputs.iter().enumerate() {
-        let Some(slot) = slot else { continue };
-        let Ok(part) = hinted.sizes(|sizes| operator.part(sizes, i)) else { return Ok(false) };
-        let shape = hinted.outputs[i].as_deref().unwrap_or(&[]);
-        let dense = hinted.outputs[i].is_some() && base::Layout::Strided(part.strides).is_dense(shape);
-        if !dense && !readers_take_strides(program, plan, *slot)? {
-            return Ok(false);
+    for sizes in StandIns::each(plan, step) {
+        for (i, slot) in s.wires.outputs.iter().enumerate() {
+            let Some(slot) = slot else { continue };
+            let Ok(part) = sizes.with(|s| operator.part(s, i)) else { return Ok(false) };
+            if !sizes.output_is_dense(i, part) && !readers_take_strides(program, plan, *slot)? {
+                return Ok(false);
+            }
         }
     }
     Ok(true)

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use base::threads::{Cancel, Threads, scope};
 use gemm::{
-    Batch, BlockZeros, Blockwise, ByteOutput, ByteRhs, ByteTerms, Epilogue, Lhs, Mat, MatMut, PackedB, PackedBlocks, PackedBytes, Rhs,
-    blocks_gemm, byte_gemm_on, gemm_on,
+    Batch, BlockZeros, Blockwise, ByteOutput, ByteRhs, ByteTerms, Epilogue, Lhs, Mat, MatMut, PackedB, PackedBlocks, PackedBytes,
+    Precision, Rhs, blocks_gemm, byte_gemm_on, gemm_on,
 };
 use simd::{Isa, Kernel, Simd, dispatch_on, isa};
 
@@ -112,17 +112,21 @@ fn bytes_product(isa: Isa, (m, k, n): (usize, usize, usize)) {
     }
 }
 
-fn blocks_product(isa: Isa, bits: usize, (m, k, n): (usize, usize, usize)) {
+fn blocks_product(isa: Isa, precision: Precision, bits: usize, (m, k, n): (usize, usize, usize)) {
     let (a, weights, scales, mut c) = (values(m * k), vec![0x5au8; n * k * bits / 8], values(n * k / 32), vec![0.0f32; m * n]);
     let weights = Blockwise { bits, block: 32, k, n, weights: &weights, scales: &scales, zeros: BlockZeros::Middle };
     let packed = PackedBlocks::on(isa, &weights).unwrap();
     let mut scratch = vec![0u8; 64 << 20];
     let took = best(|| {
         let c = MatMut::row_major(&mut c, m, n).unwrap();
-        blocks_gemm(Mat::row_major(&a, m, k).unwrap(), &packed, &Epilogue::default(), c, &mut scratch).unwrap();
+        blocks_gemm(Mat::row_major(&a, m, k).unwrap(), &packed, precision, &Epilogue::default(), c, &mut scratch).unwrap();
     });
     let (speed, stream) = ((2 * m * k * n) as f64 / took / 1e9, packed.bytes() as f64 / took / 1e9);
-    println!("{:>8} {m:>5}x{k:>4}x{n:>4} {bits} bits: {:>9.1} us {speed:>7.1} GFLOP/s, B at {stream:.1} GB/s", isa.name(), took * 1e6);
+    println!(
+        "{:>8} {m:>5}x{k:>4}x{n:>4} {bits} bits {precision:?}: {:>9.1} us {speed:>7.1} GFLOP/s, B at {stream:.1} GB/s",
+        isa.name(),
+        took * 1e6
+    );
 }
 
 /// Reads memory as fast as one thread can, in billions of bytes a second.
@@ -160,7 +164,9 @@ fn main() {
             }
             println!("{:>8} reads {:.1} GB/s", isa.name(), read_speed());
             for (bits, m) in [(4, 1), (4, 4), (4, 16), (4, 128), (8, 1), (2, 1)] {
-                blocks_product(isa, bits, (m, 4096, 4096));
+                for precision in [Precision::Floats, Precision::Bytes] {
+                    blocks_product(isa, precision, bits, (m, 4096, 4096));
+                }
             }
         });
     }

@@ -17,7 +17,7 @@ const MAX_CHUNK: usize = 1_500_000;
 /// Chunks wanted, so that any sensible number of threads is kept busy.
 const CHUNKS: usize = 64;
 /// Row panels up to which B, if its rows are contiguous, is read where it lies: packing would not pay.
-const DIRECT_PANELS: usize = 40;
+const DIRECT_PANELS: usize = 4;
 /// Bytes that packing should move at least in one chunk.
 const PACK_CHUNK: usize = 128 << 10;
 

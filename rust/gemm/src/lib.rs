@@ -31,7 +31,7 @@ pub use int8::{
     ByteMat, ByteOutput, ByteRhs, ByteTerms, PackedBytes, Scales, byte_gemm, byte_gemm_batched, byte_gemm_on, byte_scratch_len,
 };
 pub use matrix::{Batch, Mat, MatMut};
-pub use nbits::{BlockZeros, Blockwise, PackedBlocks, blocks_gemm, blocks_scratch_len};
+pub use nbits::{BlockZeros, Blockwise, PackedBlocks, Precision, blocks_gemm, blocks_scratch_len};
 pub use packed::{PackedA, PackedB};
 pub use product::{Lhs, Rhs, gemm, gemm_batched, gemm_on, scratch_len};
 pub use scalar::{Float, Scalar};

@@ -9,7 +9,8 @@ use crate::matrix::Mat;
 use crate::scalar::Scalar;
 
 /// Packs rows `row..row + rows` of `a` for steps `0..k` into a panel.
-pub(crate) struct PackA<'a, T: Scalar> {
+#[doc(hidden)]
+pub struct PackA<'a, T: Scalar> {
     pub(crate) a: Mat<'a, T>,
     /// Where the matrix begins in its slice: the batch item.
     pub(crate) offset: usize,
@@ -42,7 +43,8 @@ impl<T: Scalar> Kernel for PackA<'_, T> {
 }
 
 /// Packs panels of `width` columns from column `col` on; `dst` takes the first of `panels`.
-pub(crate) struct PackB<'a, T: Scalar> {
+#[doc(hidden)]
+pub struct PackB<'a, T: Scalar> {
     pub(crate) b: Mat<'a, T>,
     /// Where the matrix begins in its slice: the batch item.
     pub(crate) offset: usize,

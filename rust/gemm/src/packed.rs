@@ -4,7 +4,7 @@ use std::fmt;
 
 use base::Result;
 use base::threads::parallel_for;
-use simd::{Isa, dispatch_on};
+use simd::Isa;
 
 use crate::matrix::Mat;
 use crate::memory::{Aligned, Shared};
@@ -47,7 +47,7 @@ impl<T: Scalar> PackedB<T> {
             let panels = PANELS_AT_ONCE.min(count - first);
             // SAFETY: the buffer holds `count` panels of `width * k` values, and each chunk writes panels of its own.
             let dst = unsafe { dst.get().add(first * width * k) };
-            dispatch_on(isa, PackB { b, offset: 0, col: first * width, panels, width, dst });
+            T::pack_b(isa, PackB { b, offset: 0, col: first * width, panels, width, dst });
         });
         Ok(Self { isa, k, n, panels, _element: std::marker::PhantomData })
     }
@@ -110,7 +110,7 @@ impl<T: Scalar> PackedA<T> {
             let row = rows.start(i);
             // SAFETY: the buffer holds `m * k` values, and each chunk writes rows of its own.
             let dst = unsafe { dst.get().add(row * k) };
-            dispatch_on(isa, PackA { a, offset: 0, row, rows: rows.height(i), dst });
+            T::pack_a(isa, PackA { a, offset: 0, row, rows: rows.height(i), dst });
         });
         Ok(Self { isa, m, k, panels, _element: std::marker::PhantomData })
     }

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use base::threads::parallel_for;
 use base::{Result, ensure};
-use simd::{Isa, Kernel, Simd, dispatch_on};
+use simd::{Isa, Kernel, Simd};
 
 use crate::blocking::{Blocking, Extents, Form, blocks, is_direct};
 use crate::epilogue::{Epilogue, Finish};
-use crate::kernel::{TileArgs, Tiles, Visit, visit};
+use crate::kernel::{TileArgs, Tiles, Visit};
 use crate::matrix::{Batch, MAX_AXES, Mat, MatMut, batch_offset, batch_reach, check_disjoint, covers, extent, goes_on, is_shared};
 use crate::memory::{Scratch, Shared, SharedConst, padded};
 use crate::pack::{PackA, PackB};
@@ -138,7 +138,7 @@ pub fn gemm_on<T: Scalar>(
     if job.is_empty() {
         return Ok(());
     }
-    visit(isa, Run { job: job.folded(), scratch })
+    T::run(isa, Run { job: job.folded(), scratch })
 }
 
 /// The most scratch that a batch of products takes on the instruction set in use, in bytes. `packed_a` and `packed_b` say which operands
@@ -280,7 +280,9 @@ impl<'a, T: Scalar> Job<'a, T> {
     }
 }
 
-struct Run<'a, 's, T: Scalar> {
+/// A checked batch of products, ready to run.
+#[doc(hidden)]
+pub struct Run<'a, 's, T: Scalar> {
     job: Job<'a, T>,
     scratch: &'s mut [u8],
 }
@@ -363,7 +365,7 @@ impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
                 let offset = batch_offset(items.start + copy, self.job.dims, self.job.a_batch);
                 // SAFETY: the scratch holds `values` for each copy, and each panel is written by one chunk only.
                 let dst = unsafe { self.a_pack.get().add(copy * values + (row - panels.start(rows.start)) * k) };
-                dispatch_on(S::ISA, PackA { a, offset, row, rows: height, dst });
+                T::pack_a(S::ISA, PackA { a, offset, row, rows: height, dst });
             }
         });
     }
@@ -395,7 +397,7 @@ impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
         match self.job.b {
             Rhs::Plain(b) => {
                 let offset = batch_offset(item, self.job.dims, self.job.b_batch);
-                dispatch_on(S::ISA, PackB { b, offset, col: panels.start * width, panels: panels.len(), width, dst });
+                T::pack_b(S::ISA, PackB { b, offset, col: panels.start * width, panels: panels.len(), width, dst });
             }
             Rhs::Source(source) => {
                 for j in panels.clone() {

@@ -1,11 +1,14 @@
 //! The element types of a matrix product, and the vectors that it is computed in.
 
-use base::Element;
+use base::{Element, Result};
 use half::{bf16, f16};
-use simd::Simd;
+use simd::{Isa, Simd, dispatch_on};
 
 use crate::epilogue::Finish;
-use crate::kernel::{TileArgs, Tiles};
+use crate::kernel::{TileArgs, Tiles, visit};
+use crate::nbits::{BlocksJob, PackedBlocks, RoundRows};
+use crate::pack::{PackA, PackB};
+use crate::product::Run;
 
 /// An element type of a matrix product. Products accumulate in [`Scalar::Acc`]: `f32` for the 16-bit floats, else the type itself.
 /// Integers wrap. Implemented for `f32`, `f64`, `f16`, `bf16` and the integers of 32 and 64 bits.
@@ -64,6 +67,28 @@ pub trait Scalar: Element + private::Sealed {
     /// Applies the epilogue to one tile and stores it.
     #[doc(hidden)]
     unsafe fn finish<S: Simd>(s: S, args: Finish<'_, Self>);
+
+    // The kernels are called through what follows, so that they are compiled in this crate, once.
+    #[doc(hidden)]
+    fn run(isa: Isa, run: Run<'_, '_, Self>) -> Result<()>;
+    #[doc(hidden)]
+    fn pack_a(isa: Isa, pack: PackA<'_, Self>);
+    #[doc(hidden)]
+    fn pack_b(isa: Isa, pack: PackB<'_, Self>);
+}
+
+macro_rules! compiled_here {
+    () => {
+        fn run(isa: Isa, run: Run<'_, '_, Self>) -> Result<()> {
+            visit(isa, run)
+        }
+        fn pack_a(isa: Isa, pack: PackA<'_, Self>) {
+            dispatch_on(isa, pack);
+        }
+        fn pack_b(isa: Isa, pack: PackB<'_, Self>) {
+            dispatch_on(isa, pack);
+        }
+    };
 }
 
 /// The floats of up to 32 bits, which are computed with as `f32`.
@@ -74,6 +99,14 @@ pub trait Float: Scalar<Acc = f32> {
     /// Stores a vector, rounded.
     #[doc(hidden)]
     unsafe fn store_float<S: Simd>(s: S, p: *mut Self, v: S::F);
+
+    // Compiled in this crate, once, as above.
+    #[doc(hidden)]
+    fn run_blocks(job: &BlocksJob<'_, Self>);
+    #[doc(hidden)]
+    fn round_rows(isa: Isa, rows: RoundRows<'_, Self>);
+    #[doc(hidden)]
+    fn widen_panel(b: &PackedBlocks<Self>, index: usize, panel: &mut [Self]);
 }
 
 mod private {
@@ -107,6 +140,16 @@ macro_rules! float32 {
             unsafe fn store_float<S: Simd>(s: S, p: *mut Self, v: S::F) {
                 // SAFETY: the caller's pointer is good for a vector; the 16-bit floats are their bits.
                 unsafe { s.$store(p.cast::<$cast>(), v) }
+            }
+
+            fn run_blocks(job: &BlocksJob<'_, Self>) {
+                job.run();
+            }
+            fn round_rows(isa: Isa, rows: RoundRows<'_, Self>) {
+                dispatch_on(isa, rows);
+            }
+            fn widen_panel(b: &PackedBlocks<Self>, index: usize, panel: &mut [Self]) {
+                crate::nbits::widen_panel(b, index, panel);
             }
         }
 
@@ -185,6 +228,8 @@ macro_rules! float32 {
                 // SAFETY: the caller's arguments hold.
                 unsafe { crate::epilogue::finish_f32(s, args) }
             }
+
+            compiled_here!();
         }
     };
 }
@@ -223,6 +268,8 @@ macro_rules! own_accumulator {
             // SAFETY: the caller's arguments hold.
             unsafe { crate::epilogue::finish_plain(args) }
         }
+
+        compiled_here!();
     };
 }
 

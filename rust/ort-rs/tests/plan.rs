@@ -149,3 +149,26 @@ fn one_name_may_have_two_sizes_where_kernels_allow_it() {
         assert_eq!(elements::<f32>(&out[0]), [vec![1f32; a], vec![2f32; b]].concat());
     }
 }
+
+#[test]
+fn a_slice_of_symbolic_size_is_not_taken_for_the_whole() {
+    for end in [1i64, 3, 63, 64, 300_007] {
+        let at = |v: i64| Tensor::from_slice([1], &[v]).unwrap();
+        let m = model(21)
+            .input("x", F32, &["n", "m"])
+            .constant("s", &at(0))
+            .constant("e", &at(end))
+            .constant("a", &at(1))
+            .node("Neg", &["x"], &["h"])
+            .node("Slice", &["h", "s", "e", "a"], &["c"])
+            .node("Abs", &["c"], &["y"])
+            .output("y");
+        let s = session(m);
+        for width in [2usize, 63, 65] {
+            let x: Vec<f32> = (0..2 * width).map(|i| i as f32).collect();
+            let expected: Vec<f32> = x.chunks(width).flat_map(|r| r.iter().take(end as usize).copied()).collect();
+            let out = run(&s, &[("x", tensor(&[2, width], &x))]).unwrap();
+            assert_eq!(elements::<f32>(&out[0]), expected);
+        }
+    }
+}

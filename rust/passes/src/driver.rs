@@ -31,6 +31,9 @@ pub fn optimize(graph: &mut Graph, facts: &mut Facts, oracle: &dyn Oracle, optio
     Ok(run.report)
 }
 
+/// How often the list of passes is run at most. Graphs of real models are done after three or four rounds.
+const ROUNDS: usize = 32;
+
 /// One optimization under way.
 pub(crate) struct Run<'a> {
     pub(crate) oracle: &'a dyn Oracle,
@@ -46,7 +49,7 @@ impl Run<'_> {
         let mut budget = 256 + 8 * graph.nodes().count();
         let wanted = |p: &&'static Pass| p.level <= self.options.level && !self.options.disabled.contains(p.name);
         let (layout, shape): (Vec<&'static Pass>, Vec<_>) = PASSES.iter().filter(wanted).partition(|p| p.level >= Level::Layout);
-        loop {
+        for _ in 0..ROUNDS {
             let before = self.report.total();
             for &pass in &shape {
                 self.pass(pass, graph, facts, &mut budget)?;

@@ -18,7 +18,7 @@ use crate::{Context, Level, Pass, Rule};
 pub(crate) const PASS: Pass = Pass {
     name: "identity",
     level: Level::Basic,
-    what: "Nodes that give back their input go: Identity, Dropout, casts, reshapes, transposes, slices and pads that change nothing, `x * 1`.",
+    what: "Nodes that give back their input go: Identity, Dropout, `x * 1`, casts, reshapes, slices and pads that change nothing.",
     rule: Rule::Local(rule),
 };
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod attention;
 mod bias_gelu;
 mod cast_like;
 mod context;

@@ -47,6 +47,7 @@ pub static PASSES: &[Pass] = &[
     crate::bias_gelu::PASS,
     crate::quick_gelu::PASS,
     crate::matmul_transpose::PASS,
+    crate::attention::PASS,
     crate::gemm_activation::PASS,
     crate::conv_add::PASS,
     crate::conv_activation::PASS,

@@ -96,9 +96,9 @@ mod tests {
     fn a_zero_copies_a_size_of_what_is_between() {
         check_unchanged(
             &["reshape"],
-            "x: float[n, m]
-             s: int64[2] = -1 1
-             t: int64[3] = 0 1 1
+            "x: float[n, m, 4]
+             s: int64[4] = 0 0 2 2
+             t: int64[4] = 0 0 4 1
              a = Reshape(x, s)
              y = Reshape(a, t)
              -> y",

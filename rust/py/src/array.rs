@@ -61,7 +61,10 @@ pub(crate) fn of_objects<'py>(
     let mut dims: Vec<npy_intp> = shape.iter().map(|d| *d as npy_intp).collect();
     let descr = PyArrayDescr::object(py).into_dtype_ptr();
     // SAFETY: `dims` has as many sizes as we say; the reference to the type is given away, as numpy asks; the result is checked.
-    let array = unsafe { Bound::from_owned_ptr_or_err(py, PY_ARRAY_API.PyArray_Empty(py, dims.len() as c_int, dims.as_mut_ptr(), descr, 0))? };
+    let array = unsafe {
+        let array = PY_ARRAY_API.PyArray_Empty(py, dims.len() as c_int, dims.as_mut_ptr(), descr, 0);
+        Bound::from_owned_ptr_or_err(py, array)?
+    };
     let len = shape.iter().product();
     let data = Header::of(array.cast::<PyUntypedArray>()?).data.cast_mut().cast::<*mut PyObject>();
     for (i, item) in items.take(len).enumerate() {

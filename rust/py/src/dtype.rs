@@ -40,21 +40,21 @@ const BUILTIN: [(NPY_TYPES, DType); 21] = [
     (NPY_TYPES::NPY_VSTRING, DType::String),
 ];
 
-/// The types that numpy itself lacks, as the package `ml_dtypes` names them, and what holds their bits where it is not installed.
-const EXTENSIONS: [(DType, &str, &str); 13] = [
-    (DType::BF16, "bfloat16", "uint16"),
-    (DType::F8E4M3FN, "float8_e4m3fn", "uint8"),
-    (DType::F8E4M3FNUZ, "float8_e4m3fnuz", "uint8"),
-    (DType::F8E5M2, "float8_e5m2", "uint8"),
-    (DType::F8E5M2FNUZ, "float8_e5m2fnuz", "uint8"),
-    (DType::F8E8M0, "float8_e8m0fnu", "uint8"),
-    (DType::I4, "int4", "int8"),
-    (DType::U4, "uint4", "uint8"),
-    (DType::I2, "int2", "int8"),
-    (DType::U2, "uint2", "uint8"),
-    (DType::F4E2M1, "float4_e2m1fn", "uint8"),
-    (DType::F6E2M3, "float6_e2m3fn", "uint8"),
-    (DType::F6E3M2, "float6_e3m2fn", "uint8"),
+/// The types that numpy itself lacks, as the package `ml_dtypes` names them.
+const EXTENSIONS: [(DType, &str); 13] = [
+    (DType::BF16, "bfloat16"),
+    (DType::F8E4M3FN, "float8_e4m3fn"),
+    (DType::F8E4M3FNUZ, "float8_e4m3fnuz"),
+    (DType::F8E5M2, "float8_e5m2"),
+    (DType::F8E5M2FNUZ, "float8_e5m2fnuz"),
+    (DType::F8E8M0, "float8_e8m0fnu"),
+    (DType::I4, "int4"),
+    (DType::U4, "uint4"),
+    (DType::I2, "int2"),
+    (DType::U2, "uint2"),
+    (DType::F4E2M1, "float4_e2m1fn"),
+    (DType::F6E2M3, "float6_e2m3fn"),
+    (DType::F6E3M2, "float6_e3m2fn"),
 ];
 
 /// An extension type as this process has it.
@@ -74,13 +74,13 @@ fn extensions(py: Python<'_>) -> PyResult<&'static [Extension]> {
             Err(e) if e.is_instance_of::<PyImportError>(py) => None,
             Err(e) => return Err(e),
         };
-        let extension = |&(dtype, name, bits): &(DType, &str, &str)| {
+        let extension = |&(dtype, name): &(DType, &str)| {
             // Old releases of the package lack some of the types.
             let class = package.as_ref().and_then(|p| p.getattr(name).ok());
             let known = class.is_some();
             let descr = match class {
                 Some(class) => PyArrayDescr::new(py, class)?,
-                None => PyArrayDescr::new(py, bits)?,
+                None => PyArrayDescr::new(py, if dtype.bits() == 16 { "uint16" } else { "uint8" })?,
             };
             Ok(Extension { dtype, type_num: known.then(|| descr.num()), descr: descr.unbind() })
         };

@@ -6,7 +6,7 @@ use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use ort_rs::{Buffer, DType, Error, ErrorKind, Foreign, Layout, Map, Optional, Sequence, Shape, Tensor, Type, Value, packed};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::array::{Header, plain};
 use crate::dtype;
@@ -27,12 +27,16 @@ pub(crate) fn value(object: &Bound<'_, PyAny>, ty: &Type, name: &str) -> Result<
     if let Ok(array) = object.cast::<PyUntypedArray>() {
         return Ok(Value::Tensor(tensor(array)?));
     }
-    match ty {
-        _ if object.is_none() => Err(Error::new(ErrorKind::Fail, format!("Missing Input: {name}")).into()),
-        Type::Sequence(element) => sequence(object, element, name),
-        Type::Map(key, element) => map(object, *key, element, name),
-        Type::Tensor(dtype) => other_tensor(object, *dtype, ty, name),
-        Type::Sparse(_) | Type::Optional(_) => Err(unknown_kind(object, ty, name)),
+    if object.is_none() {
+        return Err(Error::new(ErrorKind::Fail, format!("Missing Input: {name}")).into());
+    }
+    if let Ok(dict) = object.cast::<PyDict>() {
+        return map(dict, ty, name);
+    }
+    match (object.cast::<PyList>(), ty) {
+        (Ok(list), Type::Sequence(element)) => sequence(list, element, name),
+        (Ok(list), Type::Tensor(dtype)) => nested(list, *dtype),
+        _ => borrowed(object, name),
     }
 }
 
@@ -84,21 +88,31 @@ fn bytes_of<'a>(array: &'a Bound<'_, PyUntypedArray>, header: &Header, len: usiz
     unsafe { std::slice::from_raw_parts(header.data, len) }
 }
 
-/// A tensor from what is no array: a nested list, a scalar of numpy, or an array of another library (`__array__`, `__dlpack__`).
-fn other_tensor(object: &Bound<'_, PyAny>, dtype: DType, ty: &Type, name: &str) -> Result<Value> {
+/// A tensor from a nested list of numbers or text.
+fn nested(list: &Bound<'_, PyList>, dtype: DType) -> Result<Value> {
+    let py = list.py();
+    let array = numpy(py)?.call_method1(intern!(py, "array"), (list, dtype::descr(py, dtype)?));
+    let array = array.map_err(|e| with_cause(py, "Could not create tensor from given input list", e))?;
+    Ok(Value::Tensor(tensor(array.cast()?)?))
+}
+
+/// A tensor from a scalar of numpy or an array of another library, which lends its memory (`__array__`, `__dlpack__`).
+fn borrowed(object: &Bound<'_, PyAny>, name: &str) -> Result<Value> {
     let py = object.py();
-    let numpy = py.import(intern!(py, "numpy"))?;
-    let array = if object.is_instance_of::<PyList>() {
-        let converted = numpy.call_method1(intern!(py, "array"), (object, dtype::descr(py, dtype)?));
-        converted.map_err(|e| with_cause(py, "Could not create tensor from given input list", e))?
-    } else if object.hasattr(intern!(py, "__array__"))? {
-        numpy.call_method1(intern!(py, "asarray"), (object,))?
+    let array = if object.hasattr(intern!(py, "__array__"))? {
+        numpy(py)?.call_method1(intern!(py, "asarray"), (object,))?
     } else if object.hasattr(intern!(py, "__dlpack__"))? {
-        numpy.call_method1(intern!(py, "from_dlpack"), (object,))?
+        numpy(py)?.call_method1(intern!(py, "from_dlpack"), (object,))?
+    } else if object.try_iter().is_ok() {
+        return Err(runtime_error(format!("Input must be a list of dictionaries or a single numpy array for input '{name}'.")));
     } else {
-        return Err(unknown_kind(object, ty, name));
+        return Err(runtime_error(format!("Unable to handle object of type {}", object.get_type())));
     };
     Ok(Value::Tensor(tensor(array.cast()?)?))
+}
+
+fn numpy(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(intern!(py, "numpy"))
 }
 
 /// A plain `RuntimeError` that says `text`, caused by `cause`.
@@ -108,55 +122,41 @@ fn with_cause(py: Python<'_>, text: &str, cause: PyErr) -> Failure {
     Failure::Python(error)
 }
 
-/// The error for an object that is no value of type `ty`.
-fn unknown_kind(object: &Bound<'_, PyAny>, ty: &Type, name: &str) -> Failure {
-    if object.is_instance_of::<PyDict>() || object.is_instance_of::<PyList>() {
-        let class = object.get_type();
-        let text = format!("Unexpected input data type. Actual: ({class}) , expected: ({ty})");
-        return Error::new(ErrorKind::InvalidArgument, text).into();
-    }
-    match object.try_iter() {
-        Ok(_) => runtime_error(format!("Input must be a list of dictionaries or a single numpy array for input '{name}'.")),
-        Err(_) => runtime_error(format!("Unable to handle object of type {}", object.get_type())),
-    }
-}
-
-fn sequence(object: &Bound<'_, PyAny>, element: &Type, name: &str) -> Result<Value> {
-    let Ok(list) = object.cast::<PyList>() else {
-        return Err(unknown_kind(object, &Type::Sequence(Box::new(element.clone())), name));
-    };
+fn sequence(list: &Bound<'_, PyList>, element: &Type, name: &str) -> Result<Value> {
     let values = list.iter().map(|item| value(&item, element, name)).collect::<Result<Vec<Value>>>()?;
     Ok(Sequence { element: element.clone(), values }.into())
 }
 
-fn map(object: &Bound<'_, PyAny>, key: DType, element: &Type, name: &str) -> Result<Value> {
-    let ty = || Type::Map(key, Box::new(element.clone()));
-    let Ok(dict) = object.cast::<PyDict>() else {
-        return Err(unknown_kind(object, &ty(), name));
+/// A dictionary: from text if its first key is text, else from whole numbers. Its values are of the type that `ty` asks for.
+fn map(dict: &Bound<'_, PyDict>, ty: &Type, name: &str) -> Result<Value> {
+    let (wanted, element) = match ty {
+        Type::Map(key, element) => (*key, (**element).clone()),
+        _ => (DType::String, Type::Tensor(DType::F32)),
     };
-    let keys: Tensor = match key {
-        DType::String => {
-            let keys = dict.keys().iter().map(|k| k.extract::<String>()).collect::<PyResult<Vec<_>>>();
-            Tensor::from_strings([dict.len()], keys.map_err(|_| key_error(dict, name, "std::string"))?.into_iter().collect())?
-        }
-        _ => {
-            let keys = dict.keys().iter().map(|k| k.extract::<i64>()).collect::<PyResult<Vec<_>>>();
-            Tensor::from_slice([dict.len()], &keys.map_err(|_| key_error(dict, name, "int64_t"))?)?
-        }
+    let (keys, first) = (dict.keys(), dict.keys().iter().next());
+    let text = first.map_or(wanted == DType::String, |k| k.is_instance_of::<PyString>());
+    let keys = if text {
+        let strings = keys.iter().map(|k| k.extract().map_err(|_| unlinked("key", &k, "std::string", name)));
+        Tensor::from_strings([dict.len()], strings.collect::<Result<Vec<String>>>()?.into_iter().collect())?
+    } else {
+        let numbers = keys.iter().map(|k| k.extract().map_err(|_| unlinked("key", &k, "int64_t", name)));
+        Tensor::from_slice([dict.len()], &numbers.collect::<Result<Vec<i64>>>()?)?
     };
-    let values = dict.values().iter().map(|item| map_value(&item, element, name)).collect::<Result<Vec<Value>>>()?;
-    Ok(Value::Map(Arc::new(Map { keys, value: element.clone(), values })))
+    let values = dict.values().iter().map(|item| map_value(&item, &element, name)).collect::<Result<Vec<Value>>>()?;
+    Ok(Value::Map(Arc::new(Map { keys, value: element, values })))
 }
 
 /// A value of a dictionary: a number or text is a tensor without axes.
 fn map_value(object: &Bound<'_, PyAny>, element: &Type, name: &str) -> Result<Value> {
     let Type::Tensor(dtype) = element else { return value(object, element, name) };
     let py = object.py();
-    let array = py.import(intern!(py, "numpy"))?.call_method1(intern!(py, "asarray"), (object, dtype::descr(py, *dtype)?))?;
+    let array = numpy(py)?.call_method1(intern!(py, "asarray"), (object, dtype::descr(py, *dtype)?));
+    let array = array.map_err(|_| unlinked("value", object, dtype.name(), name))?;
     Ok(Value::Tensor(tensor(array.cast()?)?))
 }
 
-fn key_error(dict: &Bound<'_, PyDict>, name: &str, wanted: &str) -> Failure {
-    let class = dict.keys().iter().next().map_or_else(String::new, |k| k.get_type().to_string());
-    runtime_error(format!("Unexpected key type {class}, it cannot be linked to C type {wanted} for input '{name}'."))
+/// The error for a key or value of a dictionary that is of another type than its input asks for.
+fn unlinked(role: &str, object: &Bound<'_, PyAny>, wanted: &str, name: &str) -> Failure {
+    let class = object.get_type();
+    runtime_error(format!("Unexpected {role} type  {class}, it cannot be linked to C type {wanted} for input '{name}'."))
 }

@@ -48,11 +48,10 @@ fn array<'py>(py: Python<'py>, tensor: Tensor) -> Result<Bound<'py, PyAny>> {
     Ok(unsafe { over(py, descr, &shape, buffer, offset)? })
 }
 
-/// The elements of a packed tensor, one a byte; signed numbers with their sign extended.
+/// The elements of a packed tensor, one a byte, as `ml_dtypes` keeps them: what is left of the byte is zero.
 fn codes(tensor: &Tensor) -> Result<Vec<u8>> {
-    let (dtype, mut codes) = (tensor.dtype(), vec![0; tensor.len()]);
-    packed::unpack(dtype, tensor.as_ref().bytes()?, 0, &mut codes)?;
-    codes.iter_mut().for_each(|c| *c = packed::to_i8(dtype, *c) as u8);
+    let mut codes = vec![0; tensor.len()];
+    packed::unpack(tensor.dtype(), tensor.as_ref().bytes()?, 0, &mut codes)?;
     Ok(codes)
 }
 

@@ -3,9 +3,11 @@
 //! The weights stay as they are stored. For few rows they are widened in registers and summed block by block, so that a product reads no
 //! more than the packed bytes; for many rows each panel is widened once and multiplied like any other.
 
+mod dot;
 mod few_rows;
 mod pack;
 mod product;
+mod round;
 #[cfg(test)]
 mod tests;
 mod widen;
@@ -19,7 +21,10 @@ use crate::memory::Aligned;
 use crate::panels::TileShape;
 use crate::scalar::Float;
 
-pub use product::{blocks_gemm, blocks_scratch_len};
+pub(crate) use product::BlocksJob;
+pub use product::{Precision, blocks_gemm, blocks_scratch_len};
+pub(crate) use round::RoundRows;
+pub(crate) use widen::widen_panel;
 
 /// Zero points of blocks of weights, in the order of the scales.
 #[derive(Clone, Copy, Debug)]

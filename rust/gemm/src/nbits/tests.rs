@@ -88,11 +88,15 @@ fn check<T: Float>(case: &Case<T>, kind: usize, m: usize, float: impl Fn(f32) ->
         .collect();
     for isa in isa::available() {
         let b = PackedBlocks::on(isa, &case.weights(kind)).unwrap();
-        let mut c = vec![T::default(); m * n];
-        blocks_gemm(a, &b, &Epilogue::new(&steps), MatMut::row_major(&mut c, m, n).unwrap(), &mut []).unwrap();
-        for (x, (&y, &(want, size))) in c.iter().zip(&want).enumerate() {
-            let off = (f64::from(y.widen()) - want).abs();
-            assert!(off <= tolerance * (size + want.abs() + 1.0), "{isa:?} {b:?} zeros {kind}, {m} rows at {x}: {y:?} is not {want}");
+        for precision in [Precision::Floats, Precision::Bytes] {
+            // A rounded value is off by half a step of 127.
+            let tolerance = if precision == Precision::Bytes { tolerance.max(1.0 / 127.0) } else { tolerance };
+            let mut c = vec![T::default(); m * n];
+            blocks_gemm(a, &b, precision, &Epilogue::new(&steps), MatMut::row_major(&mut c, m, n).unwrap(), &mut []).unwrap();
+            for (x, (&y, &(want, size))) in c.iter().zip(&want).enumerate() {
+                let off = (f64::from(y.widen()) - want).abs();
+                assert!(off <= tolerance * (size + want.abs() + 1.0), "{isa:?} {b:?} zeros {kind}, {m} rows at {x}: {y:?} is not {want}");
+            }
         }
     }
 }
@@ -131,16 +135,62 @@ fn bits_do_not_depend_on_threads() {
     for m in [1, 3, 20] {
         let a: Vec<f32> = (0..m * k).map(|i| (noise(i) & 255) as f32 / 128.0 - 1.0).collect();
         let a = Mat::row_major(&a, m, k).unwrap();
-        let run = |threads: usize, scratch: usize| {
+        let run = |precision: Precision, threads: usize, scratch: usize| {
             let (mut c, mut scratch) = (vec![0.0f32; m * n], vec![0xffu8; scratch]);
             scope(Threads::new(threads), &Cancel::new(), || {
-                blocks_gemm(a, &b, &Epilogue::default(), MatMut::row_major(&mut c, m, n).unwrap(), &mut scratch).unwrap();
+                blocks_gemm(a, &b, precision, &Epilogue::default(), MatMut::row_major(&mut c, m, n).unwrap(), &mut scratch).unwrap();
             });
             c
         };
-        let one = run(1, 0);
-        assert_eq!(one, run(2, 0));
-        assert_eq!(one, run(4, blocks_scratch_len::<f32>(m, n, k, 32)));
+        for precision in [Precision::Floats, Precision::Bytes] {
+            let one = run(precision, 1, 0);
+            assert_eq!(one, run(precision, 2, 0));
+            assert_eq!(one, run(precision, 4, blocks_scratch_len::<f32>(m, n, k, 32, precision)));
+        }
+    }
+}
+
+#[test]
+fn bytes_are_exact_where_rounding_is() {
+    // Whole numbers up to 127, one of which is 127 in each block, are rounded to themselves.
+    let (m, k, n) = (13, 160, 40);
+    for (bits, block) in [(2, 16), (4, 32), (8, 64), (4, 512)] {
+        let mut case = Case::<f32>::new(bits, block, k, n, |x| x);
+        case.scales.fill(0.5);
+        case.float_zeros.iter_mut().for_each(|z| *z = z.round());
+        let a: Vec<f32> = (0..m * k).map(|i| if i % 16 == 3 { 127.0 } else { (noise(i) % 255) as f32 - 127.0 }).collect();
+        let a = Mat::row_major(&a, m, k).unwrap();
+        for kind in 0..3 {
+            for isa in isa::available() {
+                let b = PackedBlocks::on(isa, &case.weights(kind)).unwrap();
+                let mut c = vec![0.0f32; m * n];
+                blocks_gemm(a, &b, Precision::Bytes, &Epilogue::default(), MatMut::row_major(&mut c, m, n).unwrap(), &mut []).unwrap();
+                for (x, &y) in c.iter().enumerate() {
+                    let want: f64 = (0..k).map(|p| f64::from(a.data[x / n * k + p]) * case.value(kind, p, x % n)).sum();
+                    assert!(
+                        (f64::from(y) - want).abs() <= 1e-6 * want.abs().max(1e4),
+                        "{isa:?} {bits} bits, zeros {kind} at {x}: {y} is not {want}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_none() {
+    let case = Case::<f32>::new(4, 32, 64, 20, |x| x);
+    let mut a = vec![1.0f32; 3 * 64];
+    (a[5], a[64]) = (f32::NAN, f32::INFINITY);
+    for isa in isa::available() {
+        let b = PackedBlocks::on(isa, &case.weights(1)).unwrap();
+        for precision in [Precision::Floats, Precision::Bytes] {
+            let mut c = vec![0.0f32; 60];
+            let (a, out) = (Mat::row_major(&a, 3, 64).unwrap(), MatMut::row_major(&mut c, 3, 20).unwrap());
+            blocks_gemm(a, &b, precision, &Epilogue::default(), out, &mut []).unwrap();
+            assert!(c[..20].iter().all(|x| x.is_nan()) && c[20..40].iter().all(|x| !x.is_finite()));
+            assert!(c[40..].iter().all(|x| x.is_finite()));
+        }
     }
 }
 
@@ -149,12 +199,27 @@ fn nothing_to_do() {
     let case = Case::<f32>::new(4, 32, 0, 3, |x| x);
     let b = PackedBlocks::new(&case.weights(0)).unwrap();
     let mut c = [7.0f32; 3];
-    blocks_gemm(Mat::row_major(&[], 1, 0).unwrap(), &b, &Epilogue::default(), MatMut::row_major(&mut c, 1, 3).unwrap(), &mut []).unwrap();
+    blocks_gemm(
+        Mat::row_major(&[], 1, 0).unwrap(),
+        &b,
+        Precision::Floats,
+        &Epilogue::default(),
+        MatMut::row_major(&mut c, 1, 3).unwrap(),
+        &mut [],
+    )
+    .unwrap();
     assert_eq!(c, [0.0; 3]);
     let case = Case::<f32>::new(4, 32, 5, 0, |x| x);
     let b = PackedBlocks::new(&case.weights(0)).unwrap();
-    blocks_gemm(Mat::row_major(&[0.0; 5], 1, 5).unwrap(), &b, &Epilogue::default(), MatMut::row_major(&mut c, 1, 0).unwrap(), &mut [])
-        .unwrap();
+    blocks_gemm(
+        Mat::row_major(&[0.0; 5], 1, 5).unwrap(),
+        &b,
+        Precision::Floats,
+        &Epilogue::default(),
+        MatMut::row_major(&mut c, 1, 0).unwrap(),
+        &mut [],
+    )
+    .unwrap();
 }
 
 #[test]
@@ -178,6 +243,7 @@ fn bad_weights_are_refused() {
     let e = blocks_gemm(
         Mat::row_major(&[0.0; 71], 1, 71).unwrap(),
         &b,
+        Precision::Floats,
         &Epilogue::default(),
         MatMut::row_major(&mut c, 1, 5).unwrap(),
         &mut [],

@@ -50,12 +50,16 @@ impl<T: Float> Columns<T> for PackedBlocks<T> {
 
     fn fill(&self, _item: usize, cols: Range<usize>, width: usize, panel: &mut [T]) {
         assert!(width == self.width && panel.len() >= self.k * width, "panels are as wide as they were packed");
-        let index = cols.start / self.width;
-        match self.bits {
-            2 => dispatch_on(self.isa, WidenPanel::<T, 2> { b: self, index, panel }),
-            4 => dispatch_on(self.isa, WidenPanel::<T, 4> { b: self, index, panel }),
-            _ => dispatch_on(self.isa, WidenPanel::<T, 8> { b: self, index, panel }),
-        }
+        T::widen_panel(self, cols.start / self.width, panel);
+    }
+}
+
+/// Widens panel `index` of `b`.
+pub(crate) fn widen_panel<T: Float>(b: &PackedBlocks<T>, index: usize, panel: &mut [T]) {
+    match b.bits {
+        2 => dispatch_on(b.isa, WidenPanel::<T, 2> { b, index, panel }),
+        4 => dispatch_on(b.isa, WidenPanel::<T, 4> { b, index, panel }),
+        _ => dispatch_on(b.isa, WidenPanel::<T, 8> { b, index, panel }),
     }
 }
 

@@ -6,17 +6,20 @@ pub mod bit_cast;
 pub mod bit_shift;
 pub mod cast;
 pub mod classify;
+pub mod clip;
 pub mod compare;
 mod elementwise;
 pub mod erf;
 pub mod exponential;
 pub mod logic;
 pub mod modulo;
+pub mod pow;
 pub mod rounding;
 pub mod sign;
 mod special;
 pub mod trigonometric;
 mod types;
+pub mod variadic;
 
 use op::OpDef;
 
@@ -53,6 +56,7 @@ pub static OPS: &[&OpDef] = &[
     &cast::CAST_LIKE,
     &classify::IS_INF,
     &classify::IS_NAN,
+    &clip::CLIP,
     &compare::EQUAL,
     &compare::GREATER,
     &compare::GREATER_OR_EQUAL,
@@ -72,6 +76,7 @@ pub static OPS: &[&OpDef] = &[
     &logic::OR,
     &logic::XOR,
     &modulo::MOD,
+    &pow::POW,
     &rounding::CEIL,
     &rounding::FLOOR,
     &rounding::ROUND,
@@ -89,4 +94,8 @@ pub static OPS: &[&OpDef] = &[
     &trigonometric::SIN,
     &trigonometric::SINH,
     &trigonometric::TAN,
+    &variadic::MAX,
+    &variadic::MEAN,
+    &variadic::MIN,
+    &variadic::SUM,
 ];

@@ -6,12 +6,12 @@ use std::f64::consts::FRAC_2_SQRT_PI;
 const SERIES: f64 = 2.0;
 
 /// `erf x`, to a few units in the last place.
-pub fn erf(x: f64) -> f64 {
+pub(crate) fn erf(x: f64) -> f64 {
     if x.abs() < SERIES { series(x) } else { (1.0 - tail(x.abs())).copysign(x) }
 }
 
 /// `1 - erf x`, without cancellation for large `x`.
-pub fn erfc(x: f64) -> f64 {
+pub(crate) fn erfc(x: f64) -> f64 {
     if x >= SERIES {
         tail(x)
     } else if x > -SERIES {

@@ -1,6 +1,7 @@
 //! Convolutions as a share of what the multiply-add units can do, on one thread.
 //!
 //! `cargo bench -p ort-rs-ops-nn --bench conv [filter]` prints one line for each case.
+#![allow(clippy::print_stdout)] // A program for people to read.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -107,21 +108,22 @@ fn measure(def: &OpDef, case: &Case, layout: &Layout) -> f64 {
     let facts: Vec<Option<&Fact>> = facts.iter().map(Some).collect();
     let outputs = registry.infer(&node, &facts, &mut Default::default(), &NoSubgraphs).expect("sizes agree");
     let out: Shape = outputs[0].known_shape().expect("sizes are known");
-    let cx = Prepare { node: &node, inputs: &facts, outputs: &[Some(&outputs[0])], packed: Packed::shared(), subgraphs: &NoSubgraphs };
-    let prepare = registry.def(&node).expect("known").kernels.cpu.expect("a kernel");
+    let def = registry.def(&node).expect("known");
+    let cx = Prepare { def, node: &node, inputs: &facts, outputs: &[Some(&outputs[0])], packed: Packed::shared(), subgraphs: &NoSubgraphs };
+    let prepare = def.kernels.cpu.expect("a kernel");
     let kernel = prepare(registry.load(&node).expect("loads"), &cx).expect("a kernel");
 
     let shapes: Vec<Option<&[usize]>> = facts.iter().map(|f| f.and_then(|f| f.constant_tensor()).map(|t| &**t.shape())).collect();
     let inputs = [Some(&case.input[..]), shapes[1], shapes[2]];
     let bytes = kernel.scratch(&Sizes { inputs: &inputs, outputs: &[Some(&out)], ints: &[] });
-    let mut scratch = vec![op::Line([0; 64]); bytes.div_ceil(64)];
+    let scratch = base::Buffer::zeroed(bytes).expect("memory");
     let mut slots: Vec<Slot> = values.into_iter().map(Slot::Value).collect();
     slots.push(Slot::Tensor(SlotTensor::allocate(DType::F32, out, outputs[0].layout.clone()).expect("memory")));
     let wires = Wires { inputs: vec![Some(0), Some(1), Some(2)], given: 3, outputs: vec![Some(3)] };
     let cancel = Cancel::new();
     quickest(60, || {
         // SAFETY: every output has a buffer of its own, and so has the scratch memory.
-        let mut run = unsafe { Run::new(&mut slots, &wires, (scratch.as_mut_ptr().cast(), bytes), &cancel) };
+        let mut run = unsafe { Run::new(&mut slots, &wires, (scratch.address().cast_mut(), bytes), &cancel) };
         kernel.run(&mut run).expect("runs");
     })
 }

@@ -19,6 +19,7 @@ use op::OpDef;
 pub static OPS: &[&OpDef] = &[
     &conv::plain::CONV,
     &conv::plain::FUSED_CONV,
+    &conv::reorder::REORDER,
     &matmul::fused::FUSED_MAT_MUL,
     &matmul::fused::TRANSPOSE_MAT_MUL,
     &matmul::general::FUSED_GEMM,

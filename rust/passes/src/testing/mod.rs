@@ -1,5 +1,6 @@
 //! Graphs written as text, the operators as tests have them, and the check that a rewrite keeps results.
 
+mod attention;
 mod conv;
 mod oracle;
 mod text;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base::Value;
 use exec::Target;
 use ir::{Fact, Node, OpKey, Oracle};
-use op::{Registry, run_alone};
+use op::{OpDef, Registry, run_alone};
 
 /// The opset of models in tests that name no other.
 pub(crate) const OPSET: u32 = 20;
@@ -29,9 +29,9 @@ impl Operators {
         let crates = [ops_math::OPS, ops_misc::OPS, ops_nn::OPS, ops_tensor::OPS];
         let mut registry = Registry::new(crates.into_iter().flatten().copied()).unwrap();
         let has_blocks = registry.get("ai.ort_rs", "Reorder").is_some();
-        for def in super::conv::OPS {
+        for def in super::attention::OPS.iter().chain(super::conv::OPS) {
             if registry.get(def.domain, def.name).is_none() {
-                registry.add((*def).clone()).unwrap();
+                registry.add(OpDef::clone(def)).unwrap();
             }
         }
         let registry = Arc::new(registry);

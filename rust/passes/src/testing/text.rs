@@ -26,9 +26,24 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// The nodes and outputs as text, one a line.
+    /// The nodes and outputs as text, one a line. Values without a name are counted as they come: `%#1`, `%#2`.
     pub(crate) fn lines(&self) -> String {
-        ir::print(&self.graph, None).trim_end().split_once('\n').unwrap().1.to_owned()
+        let text = ir::print(&self.graph, None);
+        let text = text.trim_end().split_once('\n').unwrap().1;
+        let (mut seen, mut counted) = (Vec::new(), String::new());
+        for word in text.split_inclusive(|c: char| !c.is_alphanumeric() && c != '%') {
+            let name = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+            if name.strip_prefix('%').is_some_and(|n| n.parse::<usize>().is_ok()) {
+                let place = seen.iter().position(|s| *s == name).unwrap_or(seen.len());
+                if place == seen.len() {
+                    seen.push(name);
+                }
+                counted += &format!("%#{}{}", place + 1, &word[name.len()..]);
+            } else {
+                counted += word;
+            }
+        }
+        counted
     }
 
     pub(crate) fn feeds(&self, seed: u64) -> Vec<Value> {

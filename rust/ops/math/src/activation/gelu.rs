@@ -6,7 +6,7 @@ use simd::math::{Gelu, GeluTanh};
 use simd::{Simd, VecFn, VecFn2};
 
 use super::sigmoid::{gated, sigmoid, swish};
-use crate::elementwise::{Align, Binary, Map, SELF, Unary, Zip, float_zip, floats, pairs, plain, unknown, vectors, with};
+use crate::elementwise::{Align, Binary, SELF, Unary, Zip, float_zip, floats, pairs, plain, unknown, vectors, with};
 use crate::special::erfc;
 use crate::types::{T_FLOATS, X_Y};
 

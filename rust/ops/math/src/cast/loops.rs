@@ -12,11 +12,11 @@ use crate::elementwise::{Convert, Map, MapThrough, each};
 
 /// What the attributes of Cast say of 8-bit floats.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rounding {
+pub(crate) struct Rounding {
     /// Whether numbers out of range become the largest one.
-    pub saturate: bool,
+    pub(crate) saturate: bool,
     /// How numbers become powers of two.
-    pub mode: RoundMode,
+    pub(crate) mode: RoundMode,
 }
 
 impl Default for Rounding {
@@ -26,7 +26,7 @@ impl Default for Rounding {
 }
 
 /// The loop that converts elements of `from` to `to`; `None` where one is a string or complex.
-pub fn cast(from: DType, to: DType, rounding: Rounding) -> Option<Box<dyn Map>> {
+pub(crate) fn cast(from: DType, to: DType, rounding: Rounding) -> Option<Box<dyn Map>> {
     if from == to {
         return copy(from);
     }

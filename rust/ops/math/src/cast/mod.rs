@@ -16,8 +16,8 @@ use op::types::{ANY_V13, ANY_V19, ANY_V21, ANY_V23, ANY_V24, ANY_V25, BOOL, NUME
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, TypeSet, since};
 
 pub use like::CAST_LIKE;
-pub use loops::{Rounding, cast};
-pub use number::Cut;
+pub(crate) use loops::{Rounding, cast};
+pub(crate) use number::Cut;
 
 use crate::elementwise::{Map, map};
 use packed::PackedCast;

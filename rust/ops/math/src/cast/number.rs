@@ -5,14 +5,14 @@ use base::DType;
 use crate::elementwise::{Map, each, each_wide};
 
 /// A number that can become a `T`.
-pub trait To<T> {
+pub(crate) trait To<T> {
     /// What `as` says; but a float is cut to an integer as processors do it, so that what does not fit is as in other runtimes: the low
     /// bits of its whole part, or of the smallest `i32` (`i64` for `u32` and types of 64 bits) if it is none of that either.
     fn to(self) -> T;
 }
 
 /// An integer type that doubles are cut to.
-pub trait Cut: Sized {
+pub(crate) trait Cut: Sized {
     /// As [`To::to`].
     fn cut(x: f64) -> Self;
 }
@@ -101,7 +101,7 @@ where
 }
 
 /// The loop from a number type of Rust to another; booleans are bytes. `None` for other types, and for those that are the same.
-pub fn convert(from: DType, to: DType) -> Option<Box<dyn Map>> {
+pub(crate) fn convert(from: DType, to: DType) -> Option<Box<dyn Map>> {
     if from == to {
         return None;
     }

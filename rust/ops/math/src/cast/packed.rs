@@ -11,13 +11,13 @@ use crate::elementwise::{BLOCK, Map, Target, check_apart};
 const BLOCKS: usize = 16;
 
 /// The kernel of a cast from or to a packed type.
-pub struct PackedCast {
+pub(crate) struct PackedCast {
     /// The loop, for which a code of a packed type is a byte.
-    pub map: Box<dyn Map>,
+    pub(crate) map: Box<dyn Map>,
     /// The type of the input.
-    pub from: DType,
+    pub(crate) from: DType,
     /// The type of the output.
-    pub to: DType,
+    pub(crate) to: DType,
 }
 
 impl Prepared for PackedCast {

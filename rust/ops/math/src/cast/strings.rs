@@ -18,7 +18,7 @@ fn way(dtype: DType) -> DType {
 }
 
 /// The kernel of a cast to strings.
-pub struct ToStrings {
+pub(crate) struct ToStrings {
     /// The type of the input.
     from: DType,
     map: Box<dyn Map>,
@@ -26,7 +26,7 @@ pub struct ToStrings {
 
 impl ToStrings {
     /// The kernel for a type; `None` if it has no text.
-    pub fn new(from: DType) -> Option<Self> {
+    pub(crate) fn new(from: DType) -> Option<Self> {
         Some(Self { from, map: cast(from, way(from), Rounding::default())? })
     }
 }
@@ -69,7 +69,7 @@ impl Prepared for ToStrings {
 }
 
 /// The kernel of a cast from strings.
-pub struct FromStrings {
+pub(crate) struct FromStrings {
     /// The type of the output.
     to: DType,
     map: Box<dyn Map>,
@@ -77,7 +77,7 @@ pub struct FromStrings {
 
 impl FromStrings {
     /// The kernel for a type; `None` if it has no text.
-    pub fn new(to: DType, rounding: Rounding) -> Option<Self> {
+    pub(crate) fn new(to: DType, rounding: Rounding) -> Option<Self> {
         Some(Self { to, map: cast(way(to), to, rounding)? })
     }
 }

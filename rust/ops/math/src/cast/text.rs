@@ -9,7 +9,7 @@ const DIGITS: i32 = 8;
 
 /// Appends `x` with eight significant digits, in scientific notation when the exponent is below -4 or the digits do not reach the point;
 /// `NaN`, `INF`, `-INF`.
-pub fn write_float(x: f64, out: &mut String) {
+pub(crate) fn write_float(x: f64, out: &mut String) {
     if x.is_nan() {
         return out.push_str("NaN");
     }
@@ -40,7 +40,7 @@ fn trimmed(number: &str) -> &str {
 ///
 /// # Errors
 /// `RuntimeException` when it begins with none.
-pub fn read_float(text: &str) -> Result<f64> {
+pub(crate) fn read_float(text: &str) -> Result<f64> {
     let start = text.trim_ascii_start();
     let (sign, number) = signed(start);
     let lower = number.get(..3).map(str::to_ascii_lowercase);
@@ -117,7 +117,7 @@ fn read_hexadecimal(text: &str) -> Option<f64> {
 ///
 /// # Errors
 /// `RuntimeException` when it begins with none, or with one that is no `i64`.
-pub fn read_signed(text: &str) -> Result<i64> {
+pub(crate) fn read_signed(text: &str) -> Result<i64> {
     let (sign, digits) = integer(text)?;
     let value = digits.parse::<i128>().ok().map(|v| if sign { -v } else { v });
     value.and_then(|v| i64::try_from(v).ok()).ok_or_else(|| error!(RuntimeException, "'{text}' is beyond 64 bits"))
@@ -127,7 +127,7 @@ pub fn read_signed(text: &str) -> Result<i64> {
 ///
 /// # Errors
 /// `RuntimeException` when it begins with none, or with one that is no `u64`.
-pub fn read_unsigned(text: &str) -> Result<u64> {
+pub(crate) fn read_unsigned(text: &str) -> Result<u64> {
     let (sign, digits) = integer(text)?;
     let value = digits.parse::<u64>().map_err(|_| error!(RuntimeException, "'{text}' is beyond 64 bits"))?;
     Ok(if sign { value.wrapping_neg() } else { value })
@@ -145,7 +145,7 @@ fn integer(text: &str) -> Result<(bool, &str)> {
 ///
 /// # Errors
 /// `RuntimeException` when it is neither.
-pub fn read_bool(text: &str) -> Result<bool> {
+pub(crate) fn read_bool(text: &str) -> Result<bool> {
     match text.trim_ascii() {
         t if t.eq_ignore_ascii_case("true") => Ok(true),
         t if t.eq_ignore_ascii_case("false") => Ok(false),

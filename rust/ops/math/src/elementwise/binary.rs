@@ -13,20 +13,20 @@ use super::unary::consumed_inputs;
 
 /// A function of each pair of elements of two tensors.
 #[derive(Clone, Debug)]
-pub struct Binary {
+pub(crate) struct Binary {
     /// The loop for a type; `None` for types without one.
-    pub function: fn(DType) -> Option<Box<dyn Zip>>,
+    pub(crate) function: fn(DType) -> Option<Box<dyn Zip>>,
     /// The type of the output, if it is not that of the inputs.
-    pub output: Option<DType>,
+    pub(crate) output: Option<DType>,
     /// How the second input is laid over the first.
-    pub align: Align,
+    pub(crate) align: Align,
     /// The same function of elements that are known as expressions.
-    pub value: fn(&Dim, &Dim) -> Option<Dim>,
+    pub(crate) value: fn(&Dim, &Dim) -> Option<Dim>,
 }
 
 /// How the second input of an operator is laid over the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
+pub(crate) enum Align {
     /// Each is broadcast to the other.
     Both,
     /// The second is broadcast to the first.
@@ -43,7 +43,7 @@ impl Align {
     ///
     /// # Errors
     /// `InvalidGraph` when they are of the wrong kind.
-    pub fn load(a: &Attrs<'_>) -> Result<Self> {
+    pub(crate) fn load(a: &Attrs<'_>) -> Result<Self> {
         if a.since() >= 7 {
             return Ok(Self::Both);
         }
@@ -59,7 +59,7 @@ impl Align {
     ///
     /// # Errors
     /// `InvalidGraph` when it has no place there.
-    pub fn place<D: Clone>(self, first: usize, second: &[D], len: usize, one: D) -> Result<SmallVec<[D; 4]>> {
+    pub(crate) fn place<D: Clone>(self, first: usize, second: &[D], len: usize, one: D) -> Result<SmallVec<[D; 4]>> {
         let mut dims: SmallVec<[D; 4]> = second.into();
         if let Self::Axis(axis) = self
             && len != 1
@@ -91,7 +91,7 @@ impl Align {
     }
 
     /// The shape of the output, and the shape in which the second input is broadcast to it.
-    pub fn shapes(self, a: &Shape, b: &Shape) -> Result<(Shape, Shape)> {
+    pub(crate) fn shapes(self, a: &Shape, b: &Shape) -> Result<(Shape, Shape)> {
         let invalid = |e: Error| e.with_kind(base::ErrorKind::InvalidArgument);
         let placed: Shape = self.place(a.len(), b, Shape::checked_len(b).unwrap_or(0), 1).map_err(invalid)?.iter().copied().collect();
         let out = if *a == placed { a.clone() } else { base::broadcast(a, &placed)? };
@@ -119,7 +119,7 @@ impl Op for Binary {
 }
 
 /// The elements of the output, where all inputs are small integer tensors that are known: folded by `f`.
-pub fn values(cx: &Infer<'_>, dtype: DType, shape: Option<&[Dim]>, f: fn(&Dim, &Dim) -> Option<Dim>) -> Option<Arc<[Dim]>> {
+pub(crate) fn values(cx: &Infer<'_>, dtype: DType, shape: Option<&[Dim]>, f: fn(&Dim, &Dim) -> Option<Dim>) -> Option<Arc<[Dim]>> {
     let inputs: SmallVec<[&[Dim]; 2]> = (0..cx.input_count()).map(|i| cx.ints(i)).collect::<Option<_>>()?;
     let len = Shape::checked_len(&shape?.iter().map(Dim::size).collect::<Option<Shape>>()?)?;
     let fits = inputs.iter().all(|x| x.len() == len || x.len() == 1);
@@ -144,15 +144,15 @@ impl CpuKernel for Binary {
 }
 
 /// The kernel of a function of two tensors.
-pub struct BinaryKernel {
+pub(crate) struct BinaryKernel {
     /// The loop.
-    pub function: Box<dyn Zip>,
+    pub(crate) function: Box<dyn Zip>,
     /// The types of the inputs.
-    pub from: [DType; 2],
+    pub(crate) from: [DType; 2],
     /// The type of the output.
-    pub to: DType,
+    pub(crate) to: DType,
     /// How the second input is laid over the first.
-    pub align: Align,
+    pub(crate) align: Align,
 }
 
 impl Prepared for BinaryKernel {
@@ -167,7 +167,7 @@ impl Prepared for BinaryKernel {
 ///
 /// # Errors
 /// As [`Align::load`].
-pub fn binary(a: &Attrs<'_>, function: fn(DType) -> Option<Box<dyn Zip>>, value: fn(&Dim, &Dim) -> Option<Dim>) -> Result<Box<dyn Op>> {
+pub(crate) fn binary(a: &Attrs<'_>, function: fn(DType) -> Option<Box<dyn Zip>>, value: fn(&Dim, &Dim) -> Option<Dim>) -> Result<Box<dyn Op>> {
     consumed_inputs(a);
     Ok(Box::new(Binary { function, output: None, align: Align::load(a)?, value }))
 }
@@ -176,11 +176,11 @@ pub fn binary(a: &Attrs<'_>, function: fn(DType) -> Option<Box<dyn Zip>>, value:
 ///
 /// # Errors
 /// As [`Align::load`].
-pub fn test(a: &Attrs<'_>, function: fn(DType) -> Option<Box<dyn Zip>>, value: fn(&Dim, &Dim) -> Option<Dim>) -> Result<Box<dyn Op>> {
+pub(crate) fn test(a: &Attrs<'_>, function: fn(DType) -> Option<Box<dyn Zip>>, value: fn(&Dim, &Dim) -> Option<Dim>) -> Result<Box<dyn Op>> {
     Ok(Box::new(Binary { function, output: Some(DType::Bool), align: Align::load(a)?, value }))
 }
 
 /// For functions of elements that shapes are not computed with.
-pub fn unknown(_: &Dim, _: &Dim) -> Option<Dim> {
+pub(crate) fn unknown(_: &Dim, _: &Dim) -> Option<Dim> {
     None
 }

@@ -9,9 +9,9 @@ use super::loops::{Map, Source, Zip};
 use super::operand::{BLOCK, Buffer};
 
 /// A conversion of elements to another type.
-pub struct Convert(
+pub(crate) struct Convert(
     /// The loop.
-    pub Box<dyn Map>,
+    pub(crate) Box<dyn Map>,
 );
 
 /// A 16-bit float type.
@@ -60,7 +60,7 @@ impl<T: Half> Map for Narrow<T> {
 
 impl Convert {
     /// A 16-bit float type to `f32`; `None` for other types.
-    pub fn widen(dtype: DType) -> Option<Self> {
+    pub(crate) fn widen(dtype: DType) -> Option<Self> {
         let map: Box<dyn Map> = match dtype {
             DType::F16 => Box::new(Widen::<f16>(Default::default())),
             DType::BF16 => Box::new(Widen::<bf16>(Default::default())),
@@ -70,7 +70,7 @@ impl Convert {
     }
 
     /// `f32` to a 16-bit float type; `None` for other types.
-    pub fn narrow(dtype: DType) -> Option<Self> {
+    pub(crate) fn narrow(dtype: DType) -> Option<Self> {
         let map: Box<dyn Map> = match dtype {
             DType::F16 => Box::new(Narrow::<f16>(Default::default())),
             DType::BF16 => Box::new(Narrow::<bf16>(Default::default())),
@@ -91,46 +91,62 @@ impl Convert {
 }
 
 /// A function of one element with conversions before and after.
-pub struct MapThrough {
+pub(crate) struct MapThrough {
     /// The conversion of what is read.
-    pub load: Option<Convert>,
+    pub(crate) load: Option<Convert>,
     /// The function.
-    pub inner: Box<dyn Map>,
+    pub(crate) inner: Box<dyn Map>,
     /// The conversion of what is written.
-    pub store: Option<Convert>,
+    pub(crate) store: Option<Convert>,
     /// Bytes of an element read and of one written.
-    pub sizes: (usize, usize),
+    pub(crate) sizes: (usize, usize),
 }
 
 impl Map for MapThrough {
     unsafe fn run(&self, x: *const u8, out: *mut u8, n: usize) {
-        let mut buffers = (Buffer::default(), Buffer::default());
-        for start in (0..n).step_by(BLOCK) {
-            let len = BLOCK.min(n - start);
-            let (x, out) = (Source::many(x.wrapping_add(start * self.sizes.0)), out.wrapping_add(start * self.sizes.1));
-            // SAFETY: these are `len` of the `n` elements that the caller vouches for; the buffers have room for a block.
-            unsafe {
-                let x = self.load.as_ref().map_or(x, |load| load.source(x, len, &mut buffers.0));
-                let to = if self.store.is_some() { buffers.1.address() } else { out };
-                self.inner.run(x.address, to, len);
-                if let Some(store) = &self.store {
-                    store.0.run(to, out, len);
-                }
+        // SAFETY: the caller vouches for the elements.
+        unsafe { through(self.load.as_ref(), &*self.inner, self.store.as_ref(), self.sizes, (x, out), n) };
+    }
+}
+
+/// Applies `inner` to elements of `sizes.0` bytes that `load` converts; `store` converts the results to elements of `sizes.1` bytes.
+///
+/// # Safety
+/// As for [`Map::run`].
+pub(crate) unsafe fn through(
+    load: Option<&Convert>,
+    inner: &dyn Map,
+    store: Option<&Convert>,
+    sizes: (usize, usize),
+    (x, out): (*const u8, *mut u8),
+    n: usize,
+) {
+    let mut buffers = (Buffer::default(), Buffer::default());
+    for start in (0..n).step_by(BLOCK) {
+        let len = BLOCK.min(n - start);
+        let (x, out) = (Source::many(x.wrapping_add(start * sizes.0)), out.wrapping_add(start * sizes.1));
+        // SAFETY: these are `len` of the `n` elements that the caller vouches for; the buffers have room for a block.
+        unsafe {
+            let x = load.map_or(x, |load| load.source(x, len, &mut buffers.0));
+            let to = if store.is_some() { buffers.1.address() } else { out };
+            inner.run(x.address, to, len);
+            if let Some(store) = store {
+                store.0.run(to, out, len);
             }
         }
     }
 }
 
 /// A function of two elements with conversions before and after.
-pub struct ZipThrough {
+pub(crate) struct ZipThrough {
     /// The conversions of what is read.
-    pub load: [Option<Convert>; 2],
+    pub(crate) load: [Option<Convert>; 2],
     /// The function.
-    pub inner: Box<dyn Zip>,
+    pub(crate) inner: Box<dyn Zip>,
     /// The conversion of what is written.
-    pub store: Option<Convert>,
+    pub(crate) store: Option<Convert>,
     /// Bytes of an element on either side, and of one written.
-    pub sizes: ([usize; 2], usize),
+    pub(crate) sizes: ([usize; 2], usize),
 }
 
 impl Zip for ZipThrough {
@@ -156,7 +172,7 @@ impl Zip for ZipThrough {
 
 /// A float function of a tensor of `dtype`: `single` for `f32` and, through it, the 16-bit floats, `double` for `f64`.
 /// With `test`, the function gives booleans.
-pub fn float_map(dtype: DType, test: bool, single: Box<dyn Map>, double: Box<dyn Map>) -> Option<Box<dyn Map>> {
+pub(crate) fn float_map(dtype: DType, test: bool, single: Box<dyn Map>, double: Box<dyn Map>) -> Option<Box<dyn Map>> {
     match dtype {
         DType::F32 => Some(single),
         DType::F64 => Some(double),
@@ -170,7 +186,7 @@ pub fn float_map(dtype: DType, test: bool, single: Box<dyn Map>, double: Box<dyn
 }
 
 /// A float function of two tensors of `dtype`, as [`float_map`].
-pub fn float_zip(dtype: DType, test: bool, single: Box<dyn Zip>, double: Box<dyn Zip>) -> Option<Box<dyn Zip>> {
+pub(crate) fn float_zip(dtype: DType, test: bool, single: Box<dyn Zip>, double: Box<dyn Zip>) -> Option<Box<dyn Zip>> {
     match dtype {
         DType::F32 => Some(single),
         DType::F64 => Some(double),

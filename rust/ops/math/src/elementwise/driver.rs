@@ -18,7 +18,7 @@ pub(super) fn grain(size: usize) -> usize {
 
 /// The address where chunks write, each its own part.
 #[derive(Clone, Copy, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     address: *mut u8,
     size: usize,
 }
@@ -28,12 +28,12 @@ unsafe impl Sync for Target {}
 
 impl Target {
     /// Elements of `size` bytes from `address` on, of which each chunk writes its own.
-    pub fn new(address: *mut u8, size: usize) -> Self {
+    pub(crate) fn new(address: *mut u8, size: usize) -> Self {
         Self { address, size }
     }
 
     /// Where element `i` goes.
-    pub fn at(&self, i: usize) -> *mut u8 {
+    pub(crate) fn at(&self, i: usize) -> *mut u8 {
         self.address.wrapping_add(i * self.size)
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn check_overlap(input: &TensorRef<'_>, output: &Target, len: usize) 
 ///
 /// # Errors
 /// `Fail`: a plan that laid them so cannot be run.
-pub fn check_apart(input: (*const u8, usize), output: (*mut u8, usize), same_size: bool) -> Result<()> {
+pub(crate) fn check_apart(input: (*const u8, usize), output: (*mut u8, usize), same_size: bool) -> Result<()> {
     let (a, b) = (input.0 as usize, output.0 as usize);
     let apart = a.saturating_add(input.1) <= b || b.saturating_add(output.1) <= a;
     ensure!(apart || (a == b && same_size), Fail, "an output of another size or place lies over an input");
@@ -74,7 +74,7 @@ pub(super) fn target(output: &TensorMut<'_>) -> Result<Target> {
 ///
 /// # Errors
 /// `Fail` when the tensors are not as planned.
-pub fn map(cx: &mut Run<'_>, f: &dyn Map, from: DType, to: DType) -> Result<()> {
+pub(crate) fn map(cx: &mut Run<'_>, f: &dyn Map, from: DType, to: DType) -> Result<()> {
     let shape = Shape::from(cx.input(0)?.shape());
     cx.allocate(0, to, shape)?;
     let (input, output) = (cx.input(0)?, cx.output(0)?);
@@ -100,7 +100,7 @@ pub fn map(cx: &mut Run<'_>, f: &dyn Map, from: DType, to: DType) -> Result<()> 
 ///
 /// # Errors
 /// `InvalidArgument` when the shapes do not broadcast, `Fail` when the tensors are not as planned.
-pub fn zip(cx: &mut Run<'_>, f: &dyn Zip, from: [DType; 2], to: DType, dims: [&[usize]; 2], shape: &Shape) -> Result<()> {
+pub(crate) fn zip(cx: &mut Run<'_>, f: &dyn Zip, from: [DType; 2], to: DType, dims: [&[usize]; 2], shape: &Shape) -> Result<()> {
     cx.allocate(0, to, shape.clone())?;
     let (a, b, output) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
     for (input, dtype) in [(&a, from[0]), (&b, from[1])] {

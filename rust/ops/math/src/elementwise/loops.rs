@@ -13,7 +13,7 @@ use simd::{Isa, Kernel, PortableToken, Simd, VecFn, VecFn2, dispatch, isa};
 const PART: usize = 128;
 
 /// A function of one element, applied to neighbours.
-pub trait Map: Send + Sync {
+pub(crate) trait Map: Send + Sync {
     /// `out[i] = f(x[i])` for `i < n`.
     ///
     /// # Safety
@@ -23,7 +23,7 @@ pub trait Map: Send + Sync {
 }
 
 /// A function of two elements, applied to neighbours.
-pub trait Zip: Send + Sync {
+pub(crate) trait Zip: Send + Sync {
     /// `out[i] = f(a[i], b[i])` for `i < n`.
     ///
     /// # Safety
@@ -33,21 +33,21 @@ pub trait Zip: Send + Sync {
 
 /// Where a loop reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// The first element.
-    pub address: *const u8,
+    pub(crate) address: *const u8,
     /// Whether it stands for all others.
-    pub single: bool,
+    pub(crate) single: bool,
 }
 
 impl Source {
     /// Neighbours from `address` on.
-    pub fn many(address: *const u8) -> Self {
+    pub(crate) fn many(address: *const u8) -> Self {
         Self { address, single: false }
     }
 
     /// The source without its first `i` elements of `size` bytes.
-    pub fn skip(self, i: usize, size: usize) -> Self {
+    pub(crate) fn skip(self, i: usize, size: usize) -> Self {
         let address = if self.single { self.address } else { self.address.wrapping_add(i * size) };
         Self { address, ..self }
     }
@@ -59,27 +59,32 @@ impl Source {
 }
 
 /// The loop of `f`, for whatever the compiler makes of it.
-pub fn each<A: Plain, O: Plain>(f: impl Fn(A) -> O + Copy + Send + Sync + 'static) -> Box<dyn Map> {
-    Box::new(Each::<_, _, _, false> { f, types: PhantomData })
+pub(crate) fn each<A: Plain, O: Plain>(f: impl Fn(A) -> O + Copy + Send + Sync + 'static) -> Box<dyn Map> {
+    Box::new(each_here(f))
+}
+
+/// The loop of `f`, for callers that keep it on the stack.
+pub(crate) fn each_here<A: Plain, O: Plain>(f: impl Fn(A) -> O + Copy + Send + Sync) -> impl Map {
+    Each::<_, _, _, false> { f, types: PhantomData }
 }
 
 /// The loop of `f`, compiled for wide vectors too: for functions of a few instructions on types that large tensors have.
-pub fn each_wide<A: Plain, O: Plain>(f: impl Fn(A) -> O + Copy + Send + Sync + 'static) -> Box<dyn Map> {
+pub(crate) fn each_wide<A: Plain, O: Plain>(f: impl Fn(A) -> O + Copy + Send + Sync + 'static) -> Box<dyn Map> {
     Box::new(Each::<_, _, _, true> { f, types: PhantomData })
 }
 
 /// The loop of `f`, for whatever the compiler makes of it.
-pub fn pairs<A: Plain, B: Plain, O: Plain>(f: impl Fn(A, B) -> O + Copy + Send + Sync + 'static) -> Box<dyn Zip> {
+pub(crate) fn pairs<A: Plain, B: Plain, O: Plain>(f: impl Fn(A, B) -> O + Copy + Send + Sync + 'static) -> Box<dyn Zip> {
     Box::new(Pairs::<_, _, _, _, false> { f, types: PhantomData })
 }
 
 /// The loop of `f`, compiled for wide vectors too: for functions of a few instructions on types that large tensors have.
-pub fn pairs_wide<A: Plain, B: Plain, O: Plain>(f: impl Fn(A, B) -> O + Copy + Send + Sync + 'static) -> Box<dyn Zip> {
+pub(crate) fn pairs_wide<A: Plain, B: Plain, O: Plain>(f: impl Fn(A, B) -> O + Copy + Send + Sync + 'static) -> Box<dyn Zip> {
     Box::new(Pairs::<_, _, _, _, true> { f, types: PhantomData })
 }
 
 /// `f` with its arguments exchanged.
-pub fn swapped(f: Box<dyn Zip>) -> Box<dyn Zip> {
+pub(crate) fn swapped(f: Box<dyn Zip>) -> Box<dyn Zip> {
     Box::new(Swapped(f))
 }
 
@@ -95,7 +100,7 @@ impl Zip for Swapped {
 /// Runs a loop that the compiler vectorises. Memory is slower than even the narrower of the wide vectors, so one set of them is enough,
 /// and most loops do without: each more is compiled once more.
 #[inline]
-fn vectorize<K: Kernel>(wide: bool, kernel: K) -> K::Output {
+pub(crate) fn vectorize<K: Kernel>(wide: bool, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     if wide
         && isa::best() >= Isa::Avx2
@@ -107,17 +112,17 @@ fn vectorize<K: Kernel>(wide: bool, kernel: K) -> K::Output {
 }
 
 /// The loop of a function of `f32` that is written over vectors.
-pub fn vector(f: impl VecFn + Send + Sync + 'static) -> Box<dyn Map> {
+pub(crate) fn vector(f: impl VecFn + Send + Sync + 'static) -> Box<dyn Map> {
     Box::new(Vector(f))
 }
 
 /// The loop of a function of two `f32` that is written over vectors.
-pub fn vectors(f: impl VecFn2 + Send + Sync + 'static) -> Box<dyn Zip> {
+pub(crate) fn vectors(f: impl VecFn2 + Send + Sync + 'static) -> Box<dyn Zip> {
     Box::new(Vectors(f))
 }
 
 /// What loops move: numbers, which any bytes are, and booleans, which tensors hold as 0 and 1.
-pub trait Plain: Copy + Send + Sync + 'static {}
+pub(crate) trait Plain: Copy + Send + Sync + 'static {}
 
 impl<T: Copy + Send + Sync + 'static> Plain for T {}
 
@@ -165,9 +170,9 @@ impl<A: Plain, O: Plain, F: Fn(A) -> O + Copy> Kernel for EachRun<A, O, F> {
 
 /// The loop of a function of `f32` that is written over vectors, for callers that keep it on the stack.
 #[derive(Clone, Copy, Debug)]
-pub struct Vector<F>(
+pub(crate) struct Vector<F>(
     /// The function.
-    pub F,
+    pub(crate) F,
 );
 
 impl<F: VecFn + Send + Sync> Map for Vector<F> {

@@ -13,12 +13,12 @@ mod operand;
 mod unary;
 mod variadic;
 
-pub use binary::{Align, Binary, BinaryKernel, binary, test, unknown, values};
-pub use convert::{Convert, MapThrough, ZipThrough, float_map, float_zip};
-pub use driver::{Target, check_apart, map, zip};
-pub use loops::{Map, Source, Vector, Zip, each, each_wide, pairs, pairs_wide, swapped, vector, vectors};
-pub use operand::{BLOCK, indices};
-pub use unary::{SELF, Unary, closures, consumed_inputs, floats, plain, with};
-pub use variadic::Fold;
+pub(crate) use binary::{Align, Binary, BinaryKernel, binary, test, unknown};
+pub(crate) use convert::{Convert, MapThrough, ZipThrough, float_map, float_zip, through};
+pub(crate) use driver::{Target, check_apart, map};
+pub(crate) use loops::{Map, Vector, Zip, each, each_here, each_wide, pairs, pairs_wide, swapped, vector, vectorize, vectors};
+pub(crate) use operand::{BLOCK, Buffer, indices};
+pub(crate) use unary::{SELF, Unary, closures, consumed_inputs, floats, plain, with};
+pub(crate) use variadic::Fold;
 
 pub(crate) use convert::for_integers;

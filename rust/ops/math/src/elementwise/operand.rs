@@ -8,13 +8,13 @@ use smallvec::SmallVec;
 use super::loops::Source;
 
 /// Elements that are gathered at once where an input has no long runs.
-pub const BLOCK: usize = 1024;
+pub(crate) const BLOCK: usize = 1024;
 
 /// Runs shorter than this are gathered.
 const SHORT: usize = 64;
 
 /// Room for [`BLOCK`] elements of up to eight bytes.
-pub struct Buffer([MaybeUninit<u64>; BLOCK]);
+pub(crate) struct Buffer([MaybeUninit<u64>; BLOCK]);
 
 impl Default for Buffer {
     fn default() -> Self {
@@ -24,7 +24,7 @@ impl Default for Buffer {
 
 impl Buffer {
     /// The first byte.
-    pub fn address(&mut self) -> *mut u8 {
+    pub(crate) fn address(&mut self) -> *mut u8 {
         self.0.as_mut_ptr().cast()
     }
 }
@@ -39,7 +39,7 @@ struct Axis {
 
 /// A dense input, addressed by the flat index of the output that it is broadcast to.
 #[derive(Debug)]
-pub struct Operand {
+pub(crate) struct Operand {
     address: *const u8,
     /// Bytes of an element.
     size: usize,
@@ -55,7 +55,7 @@ impl Operand {
     ///
     /// # Errors
     /// `InvalidArgument` when it does not broadcast to that shape.
-    pub fn new(address: *const u8, size: usize, dims: &[usize], out: &[usize]) -> Result<Self> {
+    pub(crate) fn new(address: *const u8, size: usize, dims: &[usize], out: &[usize]) -> Result<Self> {
         if dims.len() > out.len() {
             bail!(InvalidArgument, "shape {} does not broadcast to {}", Shape::from(dims), Shape::from(out));
         }
@@ -82,17 +82,17 @@ impl Operand {
     }
 
     /// An input that has exactly the elements of the output.
-    pub fn whole(address: *const u8, size: usize, len: usize) -> Self {
+    pub(crate) fn whole(address: *const u8, size: usize, len: usize) -> Self {
         Self { address, size, axes: SmallVec::from_slice(&[Axis { len, stride: 1 }]) }
     }
 
     /// Bytes of an element.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size
     }
 
     /// The address of element `i`, if it has the elements of the output in their order.
-    pub fn at(&self, i: usize) -> *const u8 {
+    pub(crate) fn at(&self, i: usize) -> *const u8 {
         self.address.wrapping_add(i * self.size)
     }
 
@@ -102,7 +102,7 @@ impl Operand {
     }
 
     /// How many elements from `start` on are best read at once, at most `n`.
-    pub fn run(&self, start: usize, n: usize) -> usize {
+    pub(crate) fn run(&self, start: usize, n: usize) -> usize {
         match self.axes[..] {
             [] | [_] => n,
             [.., Axis { len, .. }] if len >= SHORT => n.min(len - start % len),
@@ -115,7 +115,7 @@ impl Operand {
     ///
     /// # Safety
     /// The elements are in the output's range, the memory of the operand is live, and `n` is at most what [`run`](Self::run) said.
-    pub unsafe fn read(&self, start: usize, n: usize, buffer: &mut Cache) -> Source {
+    pub(crate) unsafe fn read(&self, start: usize, n: usize, buffer: &mut Cache) -> Source {
         if self.is_whole() {
             return Source::many(self.at(start));
         }
@@ -212,7 +212,7 @@ impl Operand {
 ///
 /// # Errors
 /// As [`Operand::new`].
-pub fn indices(dims: &[usize], out: &[usize]) -> Result<impl Iterator<Item = usize>> {
+pub(crate) fn indices(dims: &[usize], out: &[usize]) -> Result<impl Iterator<Item = usize>> {
     let operand = Operand::new(std::ptr::null(), 0, dims, out)?;
     let mut place = Place { offset: 0, indices: SmallVec::from_elem(0, operand.axes.len()) };
     let len = out.iter().product();
@@ -236,7 +236,7 @@ struct Place {
 
 /// A buffer that knows what was gathered last.
 #[derive(Default)]
-pub struct Cache {
+pub(crate) struct Cache {
     buffer: Buffer,
     /// The phase of a repeated row, if it was one, and the number of elements.
     key: (Option<usize>, usize),

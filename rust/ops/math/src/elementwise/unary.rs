@@ -10,17 +10,17 @@ use super::loops::{Map, each, each_wide, vector};
 
 /// A function of each element of one tensor.
 #[derive(Clone, Debug)]
-pub struct Unary {
+pub(crate) struct Unary {
     /// The loop for a type, with the operator's parameters; `None` for types without one.
-    pub function: fn(DType, [f32; 2]) -> Option<Box<dyn Map>>,
+    pub(crate) function: fn(DType, [f32; 2]) -> Option<Box<dyn Map>>,
     /// The operator's attributes, if it has numbers for such.
-    pub parameters: [f32; 2],
+    pub(crate) parameters: [f32; 2],
     /// The type of the output, if it is not that of the input.
-    pub output: Option<DType>,
+    pub(crate) output: Option<DType>,
 }
 
 /// What operators start from that are a [`Unary`] whose output has the type of its input.
-pub const SELF: OpDef =
+pub(crate) const SELF: OpDef =
     OpDef { kernels: Kernels::NONE.cpu::<Unary>(), in_place: &[(0, 0)], layouts: Layouts::Follows, ..OpDef::ONNX };
 
 impl Op for Unary {
@@ -57,7 +57,7 @@ impl Prepared for Kernel {
 ///
 /// # Errors
 /// None.
-pub fn plain(a: &Attrs<'_>, function: fn(DType, [f32; 2]) -> Option<Box<dyn Map>>) -> Result<Box<dyn Op>> {
+pub(crate) fn plain(a: &Attrs<'_>, function: fn(DType, [f32; 2]) -> Option<Box<dyn Map>>) -> Result<Box<dyn Op>> {
     with(a, [0.0; 2], function)
 }
 
@@ -65,20 +65,20 @@ pub fn plain(a: &Attrs<'_>, function: fn(DType, [f32; 2]) -> Option<Box<dyn Map>
 ///
 /// # Errors
 /// None.
-pub fn with(a: &Attrs<'_>, parameters: [f32; 2], function: fn(DType, [f32; 2]) -> Option<Box<dyn Map>>) -> Result<Box<dyn Op>> {
+pub(crate) fn with(a: &Attrs<'_>, parameters: [f32; 2], function: fn(DType, [f32; 2]) -> Option<Box<dyn Map>>) -> Result<Box<dyn Op>> {
     consumed_inputs(a);
     Ok(Box::new(Unary { function, parameters, output: None }))
 }
 
 /// Drops `consumed_inputs`, an attribute of the first versions without meaning for the result.
-pub fn consumed_inputs(a: &Attrs<'_>) {
+pub(crate) fn consumed_inputs(a: &Attrs<'_>) {
     if a.since() < 6 {
         a.ignore("consumed_inputs");
     }
 }
 
 /// A float function: over vectors of `f32`, and one by one for `f64`.
-pub fn floats(
+pub(crate) fn floats(
     dtype: DType,
     single: impl VecFn + Send + Sync + 'static,
     double: impl Fn(f64) -> f64 + Copy + Send + Sync + 'static,
@@ -87,7 +87,7 @@ pub fn floats(
 }
 
 /// A float function of a few instructions, for `f32` and for `f64`.
-pub fn closures(
+pub(crate) fn closures(
     dtype: DType,
     single: impl Fn(f32) -> f32 + Copy + Send + Sync + 'static,
     double: impl Fn(f64) -> f64 + Copy + Send + Sync + 'static,

@@ -14,15 +14,15 @@ use super::operand::{BLOCK, Buffer, Cache, Operand};
 
 /// A function of two elements that folds any number of tensors.
 #[derive(Clone, Debug)]
-pub struct Fold {
+pub(crate) struct Fold {
     /// The loop for a type, that of `f32` serving the 16-bit floats; `None` for types without one.
-    pub step: fn(DType) -> Option<Box<dyn Zip>>,
+    pub(crate) step: fn(DType) -> Option<Box<dyn Zip>>,
     /// What is done to the result for this number of tensors, in the type of the loop.
-    pub finish: fn(DType, usize) -> Option<Box<dyn Map>>,
+    pub(crate) finish: fn(DType, usize) -> Option<Box<dyn Map>>,
     /// Whether the tensors are broadcast; before version 8 they have one shape.
-    pub broadcast: bool,
+    pub(crate) broadcast: bool,
     /// The same function of elements that are known as expressions.
-    pub value: fn(&Dim, &Dim) -> Option<Dim>,
+    pub(crate) value: fn(&Dim, &Dim) -> Option<Dim>,
 }
 
 impl Op for Fold {

@@ -5,6 +5,7 @@ use base::{Result, ensure};
 use gemm::Activation;
 use simd::{Isa, Kernel, Simd};
 
+use super::depthwise::clamp;
 use super::pack::{ChannelTile, Packing};
 use super::problem::{Channels, Problem, SPATIAL};
 use super::tile::{self, MAX_BLOCKS, MAX_POSITIONS, Tap, TileArgs, Tiles, Visit};
@@ -139,13 +140,23 @@ impl Visit for Chunk<'_> {
             let first = work.channel();
             bias[..work.tile.count].copy_from_slice(&b[first..first + work.tile.count]);
         }
+        let mut room = Room {
+            taps: [Tap { from: [ZEROS.as_ptr(); MAX_POSITIONS], next: [0; MAX_POSITIONS], weights: std::ptr::null() }; TAPS],
+            tile: [0.0; MAX_BLOCKS * MAX_POSITIONS * simd::MAX_LANES],
+        };
         // Tiles as even as can be, so that none is a thin rest.
         let (len, count) = (positions.len(), positions.len().div_ceil(S::POSITIONS));
         for i in 0..count {
             let (start, end) = (positions.start + i * len / count, positions.start + (i + 1) * len / count);
-            work.tile(s, start, end - start, &bias);
+            work.tile(s, start, end - start, &bias, &mut room);
         }
     }
+}
+
+/// Memory that the tiles of a chunk use one after the other.
+struct Room {
+    taps: [Tap; TAPS],
+    tile: [f32; MAX_BLOCKS * MAX_POSITIONS * simd::MAX_LANES],
 }
 
 /// One channel tile of one image.
@@ -173,16 +184,15 @@ impl Work<'_> {
             && (end.is_multiple_of(lanes) || end == p.groups * p.oc)
     }
 
-    fn tile<S: Tiles>(&self, s: S, start: usize, count: usize, bias: &[f32]) {
+    fn tile<S: Tiles>(&self, s: S, start: usize, count: usize, bias: &[f32], room: &mut Room) {
         let place = s.vectorize(Locate { axes: &self.plan.axes, start, count, step: self.step() });
-        let mut buffer = [0.0f32; MAX_BLOCKS * MAX_POSITIONS * simd::MAX_LANES];
         let whole = self.is_whole();
         let (out, out_block) = match whole {
             true => {
                 let first = (self.channel() / S::LANES * self.plan.positions + start) * S::LANES;
                 (self.y.wrapping_add(first), self.plan.positions * S::LANES)
             }
-            false => (buffer.as_mut_ptr(), MAX_POSITIONS * S::LANES),
+            false => (room.tile.as_mut_ptr(), MAX_POSITIONS * S::LANES),
         };
         let addend = if whole && !self.addend.is_null() {
             self.addend.wrapping_add((self.channel() / S::LANES * self.plan.positions + start) * S::LANES)
@@ -190,13 +200,14 @@ impl Work<'_> {
             std::ptr::null()
         };
         let clamp = if whole || self.addend.is_null() { self.clamp() } else { (f32::NEG_INFINITY, f32::INFINITY) };
-        self.passes(s, &place, bias, TileArgs { taps: &[], channels: Run::NONE, bias: bias.as_ptr(), out, out_block, addend, clamp });
+        let args = TileArgs { taps: &[], channels: Run::NONE, bias: bias.as_ptr(), out, out_block, addend, clamp };
+        self.passes(s, &place, &mut room.taps, args);
         // SAFETY: the tile's results lie where it put them; nobody else uses these places of `y`.
         unsafe {
             match (whole, self.job.output) {
                 (true, _) => self.finish_whole(s, out, count),
-                (false, Channels::Dense) => s.vectorize(Untangle { work: self, buffer: &buffer, start, count }),
-                (false, Channels::Blocked) => self.scatter(s, &buffer, start, count),
+                (false, Channels::Dense) => s.vectorize(Untangle { work: self, buffer: &room.tile, start, count }),
+                (false, Channels::Blocked) => self.scatter(s, &room.tile, start, count),
             }
         }
     }
@@ -207,11 +218,7 @@ impl Work<'_> {
     }
 
     fn clamp(&self) -> (f32, f32) {
-        match self.job.activation {
-            Some(Activation::Relu) => (0.0, f32::INFINITY),
-            Some(Activation::Clip { low, high }) => (low, high),
-            _ => (f32::NEG_INFINITY, f32::INFINITY),
-        }
+        clamp(self.job.activation)
     }
 
     /// The activation, if clamping is not all of it.
@@ -220,12 +227,11 @@ impl Work<'_> {
     }
 
     /// Hands the tile its taps, as many as fit at a time.
-    fn passes<S: Tiles>(&self, s: S, place: &Place, bias: &[f32], last: TileArgs<'_>) {
+    fn passes<S: Tiles>(&self, s: S, place: &Place, list: &mut [Tap; TAPS], last: TileArgs<'_>) {
         let p = self.job.problem;
         let (width, taps) = (self.tile.blocks * S::LANES, p.taps());
         let mut weights = self.job.weights[self.tile.weights..].as_ptr();
-        let mut list = [Tap { from: [ZEROS.as_ptr(); MAX_POSITIONS], next: [0; MAX_POSITIONS], weights }; TAPS];
-        let mut begun = bias.as_ptr();
+        let mut begun = last.bias;
         let passes = self.job.packing.passes(self.tile.group);
         for (i, pass) in passes.iter().enumerate() {
             let (channels, next, from) = self.run(pass, place.interior);
@@ -233,7 +239,7 @@ impl Work<'_> {
             let mut tap = 0;
             while tap < taps && !pass.is_empty() {
                 let fill = Fill { axes: &self.plan.axes, place, from, next, weights, per_tap: pass.len() * width, step: self.step() };
-                let (filled, done) = s.vectorize(FillTaps { fill, first: tap, list: &mut list });
+                let (filled, done) = s.vectorize(FillTaps { fill, first: tap, list: &mut *list });
                 tap = done;
                 let ends = tap == taps && !more_passes;
                 let args = TileArgs { taps: &list[..filled], channels, bias: begun, ..last };
@@ -412,22 +418,25 @@ impl Kernel for Locate<'_> {
         let [d, h, w] = self.axes;
         let mut place = Place { count: self.count, start: [[0; SIMD_POSITIONS]; SPATIAL], offset: [0; SIMD_POSITIONS], interior: true };
         let (mut z, mut y, mut x) = (self.start / (w.output * h.output), self.start / w.output % h.output, self.start % w.output);
-        for p in 0..self.count {
-            let starts = [d.start(z), h.start(y), w.start(x)];
-            for (axis, start) in starts.into_iter().enumerate() {
-                let a = &self.axes[axis];
-                place.start[axis][p] = start as i32;
-                let end = start + ((a.kernel - 1) * a.dilation) as isize;
-                place.interior &= start >= 0 && end < a.input as isize;
+        let inside = |a: &Axis, first: isize, last: isize| first >= 0 && last + (((a.kernel - 1) * a.dilation) as isize) < a.input as isize;
+        let mut p = 0;
+        while p < self.count {
+            // A run of positions in one row.
+            let end = self.count.min(p + w.output - x);
+            let (sz, sy, sx) = (d.start(z), h.start(y), w.start(x));
+            let row = (sz * h.input as isize + sy) * w.input as isize;
+            for (i, at) in (p..end).enumerate() {
+                let sx = sx + (i * w.stride) as isize;
+                place.start[0][at] = sz as i32;
+                place.start[1][at] = sy as i32;
+                place.start[2][at] = sx as i32;
+                place.offset[at] = (row + sx) * self.step as isize;
             }
-            let row = (starts[0] * h.input as isize + starts[1]) * w.input as isize + starts[2];
-            place.offset[p] = row * self.step as isize;
-            x += 1;
-            if x == w.output {
-                (x, y) = (0, y + 1);
-                if y == h.output {
-                    (y, z) = (0, z + 1);
-                }
+            place.interior &= inside(d, sz, sz) && inside(h, sy, sy) && inside(w, sx, sx + ((end - p - 1) * w.stride) as isize);
+            (x, p) = (0, end);
+            y += 1;
+            if y == h.output {
+                (y, z) = (0, z + 1);
             }
         }
         place

@@ -5,21 +5,21 @@ use std::sync::Arc;
 use base::{DType, Layout, Result, Shape, Tensor, bail, ensure};
 use op::{Prepare, Prepared, Run, Sizes};
 
-use super::direct::Job;
+use half::{bf16, f16};
+use ir::Dim;
+
+use super::general::GeneralKernel;
 use super::pack::Packing;
 use super::plain::Conv;
-use super::problem::{Channels, Problem};
-use super::tile;
+use super::problem::{Channels, Problem, SPATIAL};
+use super::{depthwise, direct, reorder, tile};
 use crate::floats::{Floats, FloatsMut};
 use crate::widen::{narrow, take, widen};
+use crate::window::{AutoPad, WindowAttrs};
 
-/// The kernel for the types and layouts at hand.
+/// The kernel for the types, shapes and layouts at hand.
 pub(super) fn prepare(op: &Conv, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
     let dtype = cx.dtype(0)?;
-    match dtype {
-        DType::F32 | DType::F16 | DType::BF16 => {}
-        other => return Err(cx.no_kernel(other)),
-    }
     let isa = simd::isa::best();
     let layout = |l: &Layout| match l {
         Layout::Blocked(_) => Channels::of(l, &[], tile::lanes(isa)),
@@ -27,12 +27,36 @@ pub(super) fn prepare(op: &Conv, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> 
     };
     let input = layout(&cx.input(0)?.layout)?;
     let output = cx.output(0).map_or(Ok(Channels::Dense), |f| layout(&f.layout))?;
-    ensure!(dtype == DType::F32 || (input, output) == (Channels::Dense, Channels::Dense), NotImplemented, "blocked channels of {dtype}");
-    let mut kernel = DirectKernel { op: op.clone(), dtype, isa, input, output, weights: None };
+    let dense = (input, output) == (Channels::Dense, Channels::Dense);
+    ensure!(dtype == DType::F32 || dense, NotImplemented, "blocked channels of {dtype}");
+    let weights: &[Dim] = cx.input(1)?.shape.as_deref().unwrap_or_default();
+    let many_axes = weights.len() > SPATIAL + 2;
+    if dense && (many_axes || is_pointwise(op, weights) || dtype == DType::F64) {
+        return match dtype {
+            DType::F32 => GeneralKernel::<f32>::prepare(op, cx),
+            DType::F64 => GeneralKernel::<f64>::prepare(op, cx),
+            DType::F16 => GeneralKernel::<f16>::prepare(op, cx),
+            DType::BF16 => GeneralKernel::<bf16>::prepare(op, cx),
+            other => Err(cx.no_kernel(other)),
+        };
+    }
+    if !matches!(dtype, DType::F32 | DType::F16 | DType::BF16) {
+        return Err(cx.no_kernel(dtype));
+    }
+    let depthwise = op.groups > 1 && weights.len() > 2 && weights[0].size() == Some(op.groups) && weights[1].is(1);
+    let mut kernel = DirectKernel { op: op.clone(), dtype, isa, input, output, depthwise, weights: None };
     if let Some(w) = cx.constant(1) {
         kernel.weights = Some(kernel.pack_constant(cx, w)?);
     }
     Ok(Box::new(kernel))
+}
+
+/// Whether the kernel has one element and moves by one, so that a convolution is a matrix product.
+fn is_pointwise(op: &Conv, weights: &[Dim]) -> bool {
+    let rank = weights.len().saturating_sub(2);
+    let unit = (0..rank).all(|i| weights[i + 2].is(1) && op.window.stride(i) == 1);
+    let padded = op.window.auto == AutoPad::Explicit && (0..rank).any(|i| op.window.pads(i, rank) != (0, 0));
+    rank > 0 && unit && !padded
 }
 
 /// Direct convolution in `f32`.
@@ -42,8 +66,43 @@ struct DirectKernel {
     isa: simd::Isa,
     input: Channels,
     output: Channels,
+    /// Whether each channel is a group.
+    depthwise: bool,
     /// Constant weights, packed.
     weights: Option<Arc<Tensor>>,
+}
+
+/// The order in which a kernel reads its weights.
+enum Order {
+    Tiles(Packing),
+    Depthwise { channels: usize, taps: usize, lanes: usize },
+}
+
+impl Order {
+    fn len(&self) -> usize {
+        match self {
+            Self::Tiles(packing) => packing.len(),
+            Self::Depthwise { channels, taps, lanes } => depthwise::packed_len(*channels, *taps, *lanes),
+        }
+    }
+
+    fn format(&self) -> String {
+        match self {
+            Self::Tiles(packing) => packing.format(),
+            Self::Depthwise { lanes, .. } => format!("depthwise convolution {lanes} lanes"),
+        }
+    }
+
+    fn pack(&self, weights: &[f32], packed: &mut [f32]) -> Result<()> {
+        match self {
+            Self::Tiles(packing) => packing.pack(weights, packed),
+            Self::Depthwise { channels, taps, lanes } => {
+                ensure!(weights.len() == channels * taps, Fail, "{} weights are not {channels} times {taps}", weights.len());
+                depthwise::pack(weights, *taps, *lanes, packed);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// A slice of `f32`: the tensor's own elements, or a widened copy in `scratch`.
@@ -57,16 +116,17 @@ fn widened<'a>(data: Floats<'a>, scratch: &mut &'a mut [f32]) -> Result<&'a [f32
 }
 
 impl DirectKernel {
-    fn packing(&self, problem: &Problem) -> Packing {
-        Packing::new(problem, tile::lanes(self.isa), self.input)
+    fn packing(&self, problem: &Problem) -> Order {
+        let lanes = tile::lanes(self.isa);
+        if self.depthwise { Order::Depthwise { channels: problem.groups, taps: problem.taps(), lanes } } else { Order::Tiles(Packing::new(problem, lanes, self.input)) }
     }
 
     fn pack_constant(&self, cx: &Prepare<'_>, w: &Tensor) -> Result<Arc<Tensor>> {
         // Packing depends on the weights alone; the input may be any that fits.
-        let input: Vec<usize> = [1, w.shape().get(1).copied().unwrap_or(0) * self.op.groups].into_iter().chain(w.shape().iter().skip(2).copied()).collect();
-        let window = crate::window::WindowAttrs { kernel: self.op.window.kernel.clone(), ..Default::default() };
-        let flat = crate::window::WindowAttrs { auto: crate::window::AutoPad::SameUpper, ..window };
-        let packing = self.packing(&Problem::new(&flat, self.op.groups, &input, w.shape())?);
+        let [_, of_group, kernel @ ..] = &**w.shape() else { bail!(InvalidGraph, "weights of shape {}", w.shape()) };
+        let input: Vec<usize> = [1, of_group * self.op.groups].into_iter().chain(kernel.iter().copied()).collect();
+        let window = WindowAttrs { kernel: self.op.window.kernel.clone(), ..WindowAttrs::default() };
+        let packing = self.packing(&Problem::new(&window, self.op.groups, &input, w.shape())?);
         let pack = || {
             let mut wide = Vec::new();
             let data = Floats::of(w.as_ref())?;
@@ -85,15 +145,46 @@ impl DirectKernel {
         cx.packed.get(w, &packing.format(), pack)
     }
 
-    /// Elements of scratch memory: packed weights if they are no constant, and widened operands.
+    /// Elements of scratch memory: packed weights if they are no constant, widened operands, reordered ones.
     fn scratch_len(&self, p: &Problem, residual: bool) -> usize {
         let weights = if self.weights.is_some() { 0 } else { self.packing(p).len() };
-        if self.dtype == DType::F32 {
-            return weights;
-        }
         let (x, y) = (p.batch * p.groups * p.ic * p.in_plane(), p.batch * p.groups * p.oc * p.out_plane());
+        let results = if residual { 2 } else { 1 };
         let raw = if self.weights.is_some() { 0 } else { p.weights() };
-        weights + raw + x + y * if residual { 2 } else { 1 } + p.groups * p.oc
+        let wide = if self.dtype == DType::F32 { 0 } else { raw + x + y * results + p.groups * p.oc };
+        let blocks = p.batch * p.groups.next_multiple_of(tile::lanes(self.isa));
+        let reordered = if self.depthwise && self.input == Channels::Dense { blocks * (p.in_plane() + p.out_plane() * results) } else { 0 };
+        weights + wide + reordered
+    }
+
+    /// Convolves operands of `f32` in the planned layouts.
+    fn convolve(&self, o: Operands<'_>, y: &mut [f32], mut scratch: &mut [f32]) -> Result<()> {
+        let (p, isa, lanes, activation) = (o.problem, self.isa, tile::lanes(self.isa), self.op.activation);
+        let packing = match o.order {
+            Order::Tiles(packing) => {
+                let Operands { problem, x, weights, bias, addend, .. } = o;
+                return direct::Job { problem, packing, isa, x, weights, bias, addend, activation, output: self.output }.run(y);
+            }
+            Order::Depthwise { .. } => (self.input, self.output),
+        };
+        let Operands { problem, x, weights, bias, addend, .. } = o;
+        let job = |x, addend| depthwise::Job { problem, isa, lanes, x, weights, bias, addend, activation };
+        if packing == (Channels::Blocked, Channels::Blocked) {
+            return job(x, addend).run(y);
+        }
+        ensure!(packing == (Channels::Dense, Channels::Dense), NotImplemented, "a depthwise convolution from {packing:?}");
+        let (input, output) = ([p.batch, p.groups, p.in_plane()], [p.batch, p.groups, p.out_plane()]);
+        let blocks = p.batch * p.groups.next_multiple_of(lanes);
+        let blocked_x = take(&mut scratch, blocks * p.in_plane())?;
+        reorder::to_blocked(x, blocked_x, input, lanes)?;
+        let blocked_z = addend.map(|z| {
+            let blocked = take(&mut scratch, blocks * p.out_plane())?;
+            reorder::to_blocked(z, blocked, output, lanes)?;
+            Ok::<&[f32], base::Error>(blocked)
+        });
+        let blocked_y = take(&mut scratch, blocks * p.out_plane())?;
+        job(blocked_x, blocked_z.transpose()?).run(blocked_y)?;
+        reorder::to_dense(blocked_y, y, output, lanes)
     }
 
     fn problem(&self, x: &[usize], w: &[usize]) -> Result<Problem> {
@@ -141,19 +232,25 @@ impl Prepared for DirectKernel {
         };
         let bias = cx.optional(2)?.map(Floats::of).transpose()?;
         let bias = bias.map(|b| widened(b, &mut scratch)).transpose()?;
-        let (problem, packing) = (&p, &packing);
-        let job = |x, addend| Job { problem, packing, isa: self.isa, x, weights, bias, addend, activation: self.op.activation, output: self.output };
-        match self.dtype {
-            DType::F32 => job(x.stored()?, z.map(|z| z.stored()).transpose()?).run(y.stored()?),
-            DType::F16 | DType::BF16 => {
-                let x = widened(Floats::of(x)?, &mut scratch)?;
-                let z = z.map(|z| widened(Floats::of(z)?, &mut scratch)).transpose()?;
-                let wide = take(&mut scratch, y.len())?;
-                job(x, z).run(wide)?;
-                narrow(wide, &FloatsMut::of(y)?);
-                base::threads::check()
-            }
-            other => bail!(NotImplemented, "a direct convolution of {other}"),
+        let operands = |x, addend| Operands { problem: &p, order: &packing, x, weights, bias, addend };
+        if self.dtype == DType::F32 {
+            return self.convolve(operands(x.stored()?, z.map(|z| z.stored()).transpose()?), y.stored()?, scratch);
         }
+        let x = widened(Floats::of(x)?, &mut scratch)?;
+        let z = z.map(|z| widened(Floats::of(z)?, &mut scratch)).transpose()?;
+        let wide = take(&mut scratch, y.len())?;
+        self.convolve(operands(x, z), wide, scratch)?;
+        narrow(wide, &FloatsMut::of(y)?);
+        base::threads::check()
     }
+}
+
+/// The operands of a convolution in `f32`, and the order of its packed weights.
+struct Operands<'a> {
+    problem: &'a Problem,
+    order: &'a Order,
+    x: &'a [f32],
+    weights: &'a [f32],
+    bias: Option<&'a [f32]>,
+    addend: Option<&'a [f32]>,
 }

@@ -1,8 +1,11 @@
 //! Convolutions.
 
+mod depthwise;
 mod direct;
+mod general;
 mod kernel;
 mod pack;
 pub mod plain;
 mod problem;
+pub mod reorder;
 mod tile;

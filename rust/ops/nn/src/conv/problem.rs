@@ -71,11 +71,6 @@ impl Problem {
         self.axes.iter().map(|a| a.kernel).product()
     }
 
-    /// Whether each group is one channel in and one out.
-    pub(crate) fn is_depthwise(&self) -> bool {
-        self.ic == 1 && self.oc == 1 && self.groups > 1
-    }
-
     /// The number of elements of the weights.
     pub(crate) fn weights(&self) -> usize {
         self.groups * self.oc * self.ic * self.taps()

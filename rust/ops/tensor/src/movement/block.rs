@@ -3,6 +3,7 @@
 use std::ptr::{copy_nonoverlapping, read_unaligned, write_unaligned};
 
 use super::Steps;
+use super::square::Square;
 
 /// How the elements of a block are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +39,11 @@ impl Block {
         unsafe {
             match (kernel, unit) {
                 (Kernel::Runs, _) => self.runs(self.columns.len * unit),
-                (Kernel::Tiles, 1) => self.tiles::<u8, 8>(),
-                (Kernel::Tiles, 2) => self.tiles::<u16, 8>(),
-                (Kernel::Tiles, 4) => self.tiles::<u32, 4>(),
-                (Kernel::Tiles, 8) => self.tiles::<u64, 4>(),
-                (Kernel::Tiles, _) => self.tiles::<u128, 2>(),
+                (Kernel::Tiles, 1) => self.tiles::<u8>(),
+                (Kernel::Tiles, 2) => self.tiles::<u16>(),
+                (Kernel::Tiles, 4) => self.tiles::<u32>(),
+                (Kernel::Tiles, 8) => self.tiles::<u64>(),
+                (Kernel::Tiles, _) => self.tiles::<u128>(),
                 (Kernel::Strided, 1) => self.strided::<u8>(),
                 (Kernel::Strided, 2) => self.strided::<u16>(),
                 (Kernel::Strided, 4) => self.strided::<u32>(),
@@ -94,20 +95,20 @@ impl Block {
         }
     }
 
-    /// A transposition in squares of `N` by `N`. Squares go down in stripes as wide as a cache line of the target.
-    unsafe fn tiles<T: Copy, const N: usize>(&self) {
-        let size = size_of::<T>();
-        let stripe = (64 / size).max(N);
-        let (rows, columns) = (self.rows.len / N * N, self.columns.len / N * N);
+    /// A transposition in squares. They go down in stripes as wide as a cache line of the target.
+    unsafe fn tiles<T: Square>(&self) {
+        let (size, side) = (size_of::<T>(), T::SIDE);
+        let stripe = (64 / size).max(side);
+        let (rows, columns) = (self.rows.len / side * side, self.columns.len / side * side);
         let (read, write) = (self.columns.by[0], self.rows.by[1]);
         for first in (0..columns).step_by(stripe) {
-            for row in (0..rows).step_by(N) {
-                for column in (first..columns.min(first + stripe)).step_by(N) {
+            for row in (0..rows).step_by(side) {
+                for column in (first..columns.min(first + stripe)).step_by(side) {
                     // SAFETY: the square lies in the block; rows are neighbours in the source, columns in the target.
                     unsafe {
                         let from = self.from.add(row * size).offset(column as isize * read);
                         let to = self.to.add(column * size).offset(row as isize * write);
-                        square::<T, N>(from, read, to, write);
+                        T::transpose(from, read, to, write);
                     }
                 }
             }
@@ -120,22 +121,6 @@ impl Block {
             let bottom = Steps { len: self.rows.len - rows, by: self.rows.by };
             let (from, to) = (self.from.add(rows * size), self.to.offset(rows as isize * write));
             Block { rows: bottom, columns: Steps { len: columns, by: self.columns.by }, from, to }.strided::<T>();
-        }
-    }
-}
-
-/// Transposes a square: source lines are `read` bytes apart, target lines `write` bytes.
-///
-/// # Safety
-/// The `N * N` elements may be read and written, and do not overlap.
-#[inline(always)]
-unsafe fn square<T: Copy, const N: usize>(from: *const u8, read: isize, to: *mut u8, write: isize) {
-    // SAFETY: the caller vouches for `N` lines of `N` elements on both sides.
-    unsafe {
-        let lines: [[T; N]; N] = std::array::from_fn(|j| read_unaligned(from.offset(j as isize * read).cast()));
-        for i in 0..N {
-            let line: [T; N] = std::array::from_fn(|j| lines[j][i]);
-            write_unaligned(to.offset(i as isize * write).cast(), line);
         }
     }
 }

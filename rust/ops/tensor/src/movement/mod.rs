@@ -8,6 +8,7 @@ mod output;
 mod packed;
 mod region;
 mod rows;
+mod square;
 mod strided;
 mod walk;
 mod words;

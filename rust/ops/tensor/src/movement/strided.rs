@@ -78,7 +78,7 @@ impl Moves {
             inner = axes.pop().unwrap_or(NO_AXIS);
         }
         let one = unit as isize;
-        let across = axes.iter().position(|a| a.by[0] == one && inner.by[1] == one);
+        let across = axes.iter().position(|a| a.by[0] == one && inner.by[1] == one && inner.by[0] != 0);
         let (kernel, rows) = match across {
             _ if inner.by == [one; 2] => (Kernel::Runs, axes.pop()),
             Some(i) => (Kernel::Tiles, Some(axes.remove(i))),

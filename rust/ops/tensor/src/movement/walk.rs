@@ -36,8 +36,13 @@ pub(crate) fn merge<const N: usize>(axes: &mut Axes<N>) {
 /// A place in the index space of `axes`, and where the cursors are there. It steps in row-major order.
 #[derive(Debug)]
 pub(crate) struct Walk<'a, const N: usize> {
-    axes: &'a [Steps<N>],
+    /// The axes but the innermost.
+    outer: &'a [Steps<N>],
+    inner: Steps<N>,
+    /// The place on each outer axis.
     index: SmallVec<[usize; 8]>,
+    /// Steps that the innermost axis has left, with this one.
+    left: usize,
     /// The cursors.
     pub(crate) at: [isize; N],
 }
@@ -45,27 +50,48 @@ pub(crate) struct Walk<'a, const N: usize> {
 impl<'a, const N: usize> Walk<'a, N> {
     /// The place number `start`, where cursors begin at `origin` for place 0. No axis is empty.
     pub(crate) fn new(axes: &'a [Steps<N>], origin: [isize; N], start: usize) -> Self {
-        let mut walk = Self { axes, index: SmallVec::from_elem(0, axes.len()), at: origin };
-        let mut rest = start;
-        for (i, axis) in axes.iter().enumerate().rev() {
+        let (inner, outer) = axes.split_last().map_or((Steps { len: 1, by: [0; N] }, axes), |(inner, outer)| (*inner, outer));
+        let mut walk = Self { outer, inner, index: SmallVec::from_elem(0, outer.len()), left: inner.len, at: origin };
+        let place = start % inner.len.max(1);
+        walk.left -= place.min(inner.len);
+        walk.advance(inner, place);
+        let mut rest = start / inner.len.max(1);
+        for (i, axis) in outer.iter().enumerate().rev() {
             walk.index[i] = rest % axis.len.max(1);
             rest /= axis.len.max(1);
-            for c in 0..N {
-                walk.at[c] += axis.by[c] * walk.index[i] as isize;
-            }
+            walk.advance(*axis, walk.index[i]);
         }
         walk
     }
 
+    fn advance(&mut self, axis: Steps<N>, steps: usize) {
+        for c in 0..N {
+            self.at[c] += axis.by[c] * steps as isize;
+        }
+    }
+
     /// The place on axis `axis`.
     pub(crate) fn index(&self, axis: usize) -> usize {
-        self.index[axis]
+        self.index.get(axis).copied().unwrap_or(self.inner.len - self.left)
     }
 
     /// Goes to the next place; after the last, to the first.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn step(&mut self) {
-        for (i, axis) in self.axes.iter().enumerate().rev() {
+        self.advance(self.inner, 1);
+        self.left -= 1;
+        if self.left == 0 {
+            self.turn();
+        }
+    }
+
+    /// Goes on to the next line of the innermost axis.
+    fn turn(&mut self) {
+        self.left = self.inner.len;
+        for c in 0..N {
+            self.at[c] -= self.inner.by[c] * self.inner.len as isize;
+        }
+        for (i, axis) in self.outer.iter().enumerate().rev() {
             self.index[i] += 1;
             for c in 0..N {
                 self.at[c] += axis.by[c];

@@ -2,7 +2,7 @@
 
 use ir::Dim;
 
-use super::window::window;
+use super::window::{is_open, window};
 
 /// Ends from here on mean "to the end", whatever the size is: exporters write the greatest integer of 32 or of 64 bits.
 const FAR: i64 = i32::MAX as i64;
@@ -71,6 +71,7 @@ fn backwards(d: &Dim, start: &Dim, end: &Dim) -> Option<Dim> {
         FromEnd(s) => d.add(&s).larger(&zero),
     };
     let end = match bound(end)? {
+        Beyond if end.known().is_some_and(is_open) => Dim::Known(-1),
         Beyond => last,
         Before => Dim::Known(-1),
         FromStart(e) => e.smaller(&last),
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn expressions_agree_with_numbers() {
         let d = Symbols::default().fresh();
-        let bounds = [i64::MIN, -FAR, -4, -2, -1, 0, 1, 3, FAR, i64::MAX];
+        let bounds = [i64::MIN, -FAR, -4, -2, -1, 0, 1, 3, FAR, FAR + 1, i64::MAX];
         for (start, end) in bounds.iter().flat_map(|s| bounds.iter().map(move |e| (*s, *e))) {
             for step in [1, 2, -1, -3] {
                 let n = extent(&d, &start.into(), &end.into(), step).unwrap();

@@ -101,6 +101,9 @@ impl<T: Ordered> Heap<'_, T> {
     /// Leaves the best of `n` elements in the slots, the best first.
     fn choose(&self, n: usize) {
         (0..self.k).for_each(|r| self.set(r, r as i64));
+        if self.k == n && self.inner == 1 {
+            return self.sort();
+        }
         (0..self.k / 2).rev().for_each(|r| self.sink(r, self.get(r), self.k));
         let mut worst = *self.element(self.get(0));
         for i in self.k..n {
@@ -109,6 +112,17 @@ impl<T: Ordered> Heap<'_, T> {
                 self.sink(0, i as i64, self.k);
                 worst = *self.element(self.get(0));
             }
+        }
+        self.sort();
+    }
+
+    /// Puts the best first.
+    fn sort(&self) {
+        if self.inner == 1 {
+            // SAFETY: as for `get`: the slots of a line lie together here, and nobody else uses them.
+            let slots = unsafe { self.slots.part(self.start..self.start + self.k) };
+            slots.sort_unstable_by(|&a, &b| if self.worse(a, b) { Ordering::Greater } else { Ordering::Less });
+            return;
         }
         for end in (1..self.k).rev() {
             let (first, last) = (self.get(0), self.get(end));

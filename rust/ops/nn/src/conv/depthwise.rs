@@ -1,0 +1,214 @@
+//! Depthwise convolution in `f32`: each channel by itself, the channels of a block side by side in a vector.
+
+use std::ops::Range;
+
+use base::threads::{self, SharedMut, parallel_for};
+use base::{Result, ensure};
+use gemm::Activation;
+use simd::{Isa, Kernel, Simd, dispatch_on};
+
+use super::problem::{Problem, SPATIAL};
+use crate::window::Axis;
+
+/// Positions of a tile.
+const POSITIONS: usize = 8;
+/// Multiply-adds of vectors that a chunk has, about.
+const CHUNK: usize = 1 << 17;
+
+/// A depthwise convolution ready to run, channels in blocks on both sides.
+pub(super) struct Job<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) isa: Isa,
+    pub(super) lanes: usize,
+    pub(super) x: &'a [f32],
+    /// Weights as [`pack`] makes them.
+    pub(super) weights: &'a [f32],
+    pub(super) bias: Option<&'a [f32]>,
+    /// What is added to the result, laid out as it.
+    pub(super) addend: Option<&'a [f32]>,
+    pub(super) activation: Option<Activation>,
+}
+
+/// The number of packed weights of `channels` channels.
+pub(super) fn packed_len(channels: usize, taps: usize, lanes: usize) -> usize {
+    channels.next_multiple_of(lanes).saturating_mul(taps)
+}
+
+/// Packs weights of shape `[channels, taps]`: block by block, tap by tap, those of the block's channels; zeros where there is none.
+pub(super) fn pack(weights: &[f32], taps: usize, lanes: usize, packed: &mut [f32]) {
+    for (block, packed) in packed.chunks_exact_mut(taps * lanes).enumerate() {
+        for (i, w) in packed.iter_mut().enumerate() {
+            *w = weights.get((block * lanes + i % lanes) * taps + i / lanes).copied().unwrap_or(0.0);
+        }
+    }
+}
+
+impl Job<'_> {
+    /// Computes the convolution into `y`.
+    ///
+    /// # Errors
+    /// `Fail` when a slice has not the length that the problem says, `NotImplemented` for more than three spatial axes.
+    pub(super) fn run(&self, y: &mut [f32]) -> Result<()> {
+        let p = self.problem;
+        let blocks = p.groups.div_ceil(self.lanes);
+        let (input, output) = (p.in_plane() * self.lanes, p.out_plane() * self.lanes);
+        let lengths = [
+            ("input", self.x.len(), p.batch * blocks * input),
+            ("output", y.len(), p.batch * blocks * output),
+            ("addend", self.addend.map_or(y.len(), <[f32]>::len), y.len()),
+            ("bias", self.bias.map_or(p.groups, <[f32]>::len), p.groups),
+            ("packed weights", self.weights.len(), packed_len(p.groups, p.taps(), self.lanes)),
+        ];
+        for (what, have, want) in lengths {
+            ensure!(have == want, Fail, "a depthwise convolution with {what} of {have} elements, not {want}");
+        }
+        let axes = p.spatial()?;
+        let rows = axes[0].output * axes[1].output;
+        let grain = (CHUNK / (axes[2].output * p.taps()).max(1)).clamp(1, rows.max(1));
+        let pieces = rows.div_ceil(grain);
+        let y = SharedMut::new(y);
+        parallel_for(p.batch * blocks * pieces, &|chunk| {
+            let (plane, piece) = (chunk / pieces, chunk % pieces);
+            let rows = piece * grain..((piece + 1) * grain).min(rows);
+            dispatch_on(self.isa, Rows { job: self, axes: &axes, plane, block: plane % blocks, rows, y: &y });
+        });
+        threads::check()
+    }
+}
+
+/// Output rows of one block of one image.
+struct Rows<'a> {
+    job: &'a Job<'a>,
+    axes: &'a [Axis; SPATIAL],
+    /// Counted over images and blocks.
+    plane: usize,
+    block: usize,
+    rows: Range<usize>,
+    y: &'a SharedMut<'a, f32>,
+}
+
+/// Taps along each axis, and the address of the first of them for the first position.
+#[derive(Clone, Copy)]
+struct Reach<'a> {
+    axes: &'a [Axis; SPATIAL],
+    count: [usize; SPATIAL],
+    x: *const f32,
+    w: *const f32,
+}
+
+impl Kernel for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (job, [d, h, w], p) = (self.job, self.axes, self.job.problem);
+        let mut bias = [0.0f32; simd::MAX_LANES];
+        if let Some(b) = job.bias {
+            let channels = self.block * S::LANES..(self.block * S::LANES + S::LANES).min(p.groups);
+            bias[..channels.len()].copy_from_slice(&b[channels]);
+        }
+        let x = job.x[self.plane * p.in_plane() * S::LANES..].as_ptr();
+        let weights = job.weights[self.block * p.taps() * S::LANES..].as_ptr();
+        let inner = w.positions(0).start.max(w.positions(w.kernel - 1).start)..w.positions(w.kernel - 1).end.min(w.positions(0).end);
+        for row in self.rows.clone() {
+            let (oz, oy) = (row / h.output, row % h.output);
+            let (taps_z, taps_y) = (d.taps(oz), h.taps(oy));
+            let mut ox = 0;
+            while ox < w.output {
+                let whole = inner.contains(&ox) && ox + POSITIONS <= inner.end;
+                let taps_x = w.taps(ox);
+                let at = |a: &Axis, o: usize, tap: usize| a.start(o) + (tap * a.dilation) as isize;
+                let empty = taps_z.is_empty() || taps_y.is_empty() || taps_x.is_empty();
+                let from = (at(d, oz, taps_z.start) * h.input as isize + at(h, oy, taps_y.start)) * w.input as isize;
+                let offset = if empty { 0 } else { (from + at(w, ox, taps_x.start)) * S::LANES as isize };
+                let tap = (taps_z.start * h.kernel + taps_y.start) * w.kernel + taps_x.start;
+                let count = if empty { [0; SPATIAL] } else { [taps_z.len(), taps_y.len(), taps_x.len()] };
+                let reach = Reach { axes: self.axes, count, x: x.wrapping_offset(offset), w: weights.wrapping_add(tap * S::LANES) };
+                let place = (self.plane * p.out_plane() + row * w.output + ox) * S::LANES;
+                // SAFETY: the taps lie in the image, `Job::run` checked the lengths, and each row belongs to one chunk.
+                unsafe {
+                    if whole {
+                        self.tile::<S, POSITIONS>(s, reach, &bias, place);
+                        ox += POSITIONS;
+                    } else {
+                        self.tile::<S, 1>(s, reach, &bias, place);
+                        ox += 1;
+                    }
+                }
+            }
+            self.finish::<S>(row);
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// Computes `P` neighbouring positions that all have the taps of `reach`.
+    ///
+    /// # Safety
+    /// The taps lie in the image, and the result at `place` belongs to this chunk.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const P: usize>(&self, s: S, reach: Reach<'_>, bias: &[f32; simd::MAX_LANES], place: usize) {
+        let [_, h, w] = reach.axes;
+        // SAFETY: the bias is a whole vector.
+        let mut sums = [unsafe { s.load(bias.as_ptr()) }; P];
+        for z in 0..reach.count[0] {
+            for y in 0..reach.count[1] {
+                let row = ((z * reach.axes[0].dilation * h.input + y * h.dilation) * w.input) * S::LANES;
+                let weights = reach.w.wrapping_add((z * h.kernel + y) * w.kernel * S::LANES);
+                for x in 0..reach.count[2] {
+                    // SAFETY: the tap lies in the image for each position.
+                    unsafe {
+                        let weight = s.load(weights.add(x * S::LANES));
+                        let from = reach.x.add(row + x * w.dilation * S::LANES);
+                        for (p, sum) in sums.iter_mut().enumerate() {
+                            *sum = s.fma(s.load(from.add(p * w.stride * S::LANES)), weight, *sum);
+                        }
+                    }
+                }
+            }
+        }
+        let (low, high) = clamp(self.job.activation);
+        let (low, high) = (s.splat(low), s.splat(high));
+        for (p, &sum) in sums.iter().enumerate() {
+            // SAFETY: the result at `place` is ours, and the addend is laid out as it.
+            unsafe {
+                let sum = match self.job.addend {
+                    Some(z) => s.add(sum, s.load(z.as_ptr().add(place + p * S::LANES))),
+                    None => sum,
+                };
+                s.store(self.y.as_ptr().add(place + p * S::LANES), s.min(high, s.max(low, sum)));
+            }
+        }
+    }
+
+    /// Applies what clamping does not, and keeps the lanes of no channel zero.
+    #[inline(always)]
+    fn finish<S: Simd>(&self, row: usize) {
+        let curve = self.job.activation.filter(|a| !matches!(a, Activation::Relu | Activation::Clip { .. }));
+        let last = (self.block + 1) * S::LANES > self.job.problem.groups;
+        let pads = last && self.job.activation.is_some_and(|a| !matches!(a, Activation::Relu));
+        if curve.is_none() && !pads {
+            return;
+        }
+        let w = self.axes[2].output;
+        let start = (self.plane * self.job.problem.out_plane() + row * w) * S::LANES;
+        // SAFETY: each row belongs to one chunk.
+        let out = unsafe { self.y.part(start..start + w * S::LANES) };
+        if let Some(curve) = curve {
+            simd::map_in_place(curve, out);
+        }
+        if pads {
+            let rest = self.job.problem.groups % S::LANES;
+            out.chunks_exact_mut(S::LANES).for_each(|v| v[rest..].fill(0.0));
+        }
+    }
+}
+
+/// What the activation clamps to.
+pub(super) fn clamp(activation: Option<Activation>) -> (f32, f32) {
+    match activation {
+        Some(Activation::Relu) => (0.0, f32::INFINITY),
+        Some(Activation::Clip { low, high }) => (low, high),
+        _ => (f32::NEG_INFINITY, f32::INFINITY),
+    }
+}
