@@ -33,6 +33,7 @@ rust: ## test the crates
 	$(CARGO) test --workspace -j $(JOBS) --no-fail-fast
 
 build: $(VENV)/.ready ## build the package, quickly, and install it where tests find it
+	rm -rf $(VENV)/wheels
 	$(BIN)/maturin build --release --out $(VENV)/wheels -j $(JOBS)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(VENV)/wheels/ort_rs-*.whl
 

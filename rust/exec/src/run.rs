@@ -19,6 +19,8 @@ pub struct Runner {
     plan: Plan,
     bindings: Bindings,
     frames: Frames,
+    /// Whether a feed that is fetched is copied: the caller may write to what it gave.
+    copies_feeds: bool,
 }
 
 impl Runner {
@@ -28,7 +30,15 @@ impl Runner {
     /// As [`Plan::new`].
     pub fn new(program: Arc<Program>, fetches: &[ir::ValueId]) -> Result<Self> {
         let plan = Plan::new(&program, fetches)?;
-        Ok(Self { program, plan, bindings: Bindings::default(), frames: Frames::default() })
+        Ok(Self { program, plan, bindings: Bindings::default(), frames: Frames::default(), copies_feeds: true })
+    }
+
+    /// The same for the graph of a node, whose feeds nobody writes to.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub(crate) fn of_subgraph(program: Arc<Program>, fetches: &[ir::ValueId]) -> Result<Self> {
+        Ok(Self { copies_feeds: false, ..Self::new(program, fetches)? })
     }
 
     /// The program that it runs.
@@ -186,9 +196,13 @@ impl Walk<'_> {
     /// Infers the sizes of outputs from the values at hand, where the plan could not.
     fn size_late(&mut self, step: &Step) -> Result<()> {
         let program = &self.runner.program;
+        let node = program.graph().node(step.node);
+        // What graphs give, they make themselves; a branch that is not taken might not even fit these values.
+        if !node.subgraphs.is_empty() {
+            return Ok(());
+        }
         let facts: Vec<Option<Fact>> = step.wires.inputs.iter().map(|s| s.map(|s| self.fact_now(s)).transpose()).collect::<Result<_>>()?;
         let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
-        let node = program.graph().node(step.node);
         let operators = Operators::new(program.target.clone());
         let outputs = program.target.registry.infer(node, &facts, &mut Symbols::default(), &operators)?;
         for (slot, fact) in step.wires.outputs.iter().zip(&outputs).filter_map(|(s, f)| Some((s.as_ref()?, f))) {
@@ -260,11 +274,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A fetched value. What the caller gave or the model fixes is copied: the caller may write to what it gave.
+    /// A fetched value. What the caller gave or the model fixes is copied where the caller may write to it.
     fn fetch(&mut self, slot: u32) -> Result<Value> {
         let fixed = matches!(self.runner.plan.slots[slot as usize].storage, Storage::Feed | Storage::Constant(_));
         match &self.frame.slots[slot as usize] {
-            Slot::Value(Value::Tensor(t)) if fixed && t.memory().is_host() => Tensor::copy_of(t.as_ref()).map(Value::Tensor),
+            Slot::Value(Value::Tensor(t)) if fixed && self.runner.copies_feeds && t.memory().is_host() => {
+                Tensor::copy_of(t.as_ref()).map(Value::Tensor)
+            }
             held => held.to_value(),
         }
     }

@@ -145,8 +145,9 @@ impl<'a> Groups<'a> {
         if !same_memory || !plain || (fixed && outputs.iter().any(|o| self.kept[*o as usize])) {
             return Ok(false);
         }
-        // A result that escapes must not drag a larger buffer along.
-        if alias == Alias::Parts && (outputs.iter().any(|o| self.kept[*o as usize]) || !parts_fit(program, plan, step)?) {
+        let packed = plan.slots[source as usize].dtype.is_none_or(DType::is_packed);
+        // A result that escapes must not drag a larger buffer along; parts of packed types do not begin at a byte.
+        if alias == Alias::Parts && (packed || outputs.iter().any(|o| self.kept[*o as usize]) || !parts_fit(program, plan, step)?) {
             return Ok(false);
         }
         for o in outputs {
@@ -196,7 +197,8 @@ impl<'a> Groups<'a> {
         let Some(whole) = s.wires.outputs[0] else { return Ok(()) };
         let inputs: Vec<u32> = s.wires.inputs.iter().flatten().copied().collect();
         let Some(target) = self.of[whole as usize] else { return Ok(()) };
-        if self.groups[target].kind != Kind::Planned || !self.pieces_fit(program, plan, step, whole, &inputs)? {
+        let packed = plan.slots[whole as usize].dtype.is_none_or(DType::is_packed);
+        if packed || self.groups[target].kind != Kind::Planned || !self.pieces_fit(program, plan, step, whole, &inputs)? {
             return Ok(());
         }
         for slot in &inputs {

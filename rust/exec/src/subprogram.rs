@@ -21,7 +21,7 @@ impl SubProgram {
     /// As [`Program::new`].
     pub fn new(target: Arc<Target>, graph: Graph, facts: Facts) -> Result<Self> {
         let outputs = graph.outputs.clone();
-        Ok(Self { runner: Runner::new(Arc::new(Program::new(target, graph, facts)?), &outputs)? })
+        Ok(Self { runner: Runner::of_subgraph(Arc::new(Program::new(target, graph, facts)?), &outputs)? })
     }
 }
 

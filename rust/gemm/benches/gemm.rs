@@ -1,5 +1,6 @@
-#![allow(clippy::print_stdout, clippy::unwrap_used)] // A program for people to read.
 //! Speed of the products as a share of what the multiply-add units can do, measured in the same run by a loop on registers alone.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used)] // A program for people to read.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -265,11 +265,20 @@ impl Dim {
             (Self::Known(1), d) | (d, Self::Known(1)) => d.clone(),
             (Self::Known(a), Self::Known(b)) => base::bail!(InvalidGraph, "sizes {a} and {b} do not broadcast"),
             (Self::Known(n), _) | (_, Self::Known(n)) => Self::Known(*n),
+            (a, b) if b.is_capped(a) => a.clone(),
+            (a, b) if a.is_capped(b) => b.clone(),
             (a, b) => {
                 let (a, b) = if a <= b { (a, b) } else { (b, a) };
                 Self::atom(Atom::Broadcast(a.clone(), b.clone()))
             }
         })
+    }
+
+    /// Whether it is `min(whole, n)` for a number `n` of at least 1: where the two broadcast at all, they give `whole`.
+    fn is_capped(&self, whole: &Dim) -> bool {
+        let cap = |atom: &Atom| matches!(atom, Atom::Min(a, b) if (a == whole && b.known() >= Some(1)) || (b == whole && a.known() >= Some(1)));
+        let Self::Sum(sum) = self else { return false };
+        sum.0.len() == 1 && sum.0.iter().all(|(product, c)| *c == 1 && matches!(&product[..], [atom] if cap(atom)))
     }
 
     /// The number this is when `values[i]` is the value of symbol `i`; `None` when a symbol has no value yet.
@@ -487,6 +496,14 @@ mod tests {
         assert_eq!(n.sub(&two).larger(&zero).eval(&[Some(1), None]).unwrap(), Some(0));
         assert_eq!(n.sub(&m).range(), (i64::MIN, i64::MAX));
         assert_eq!(n.mul(&Dim::Known(-3)).range(), (i64::MIN, 0));
+    }
+
+    #[test]
+    fn a_capped_size_broadcasts_to_the_whole() {
+        let n = Symbols::default().fresh();
+        assert_eq!(n.broadcast(&n.smaller(&Dim::Known(512))).unwrap(), n);
+        assert_eq!(n.smaller(&Dim::Known(512)).broadcast(&n).unwrap(), n);
+        assert_ne!(n.smaller(&Dim::Known(0)).broadcast(&n).unwrap(), n);
     }
 
     #[test]

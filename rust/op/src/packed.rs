@@ -13,8 +13,11 @@ type Entry = Weak<dyn Any + Send + Sync>;
 /// An entry is found by where its source lies in memory (or in which mapped file), and by the format.
 #[derive(Default)]
 pub struct Packed {
-    entries: Mutex<HashMap<(Source, String), (Weak<Buffer>, Entry)>>,
+    entries: Mutex<HashMap<(Source, String), Kept>>,
 }
+
+/// The buffer of the source, and what was packed of it.
+type Kept = (Weak<Buffer>, Entry);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Source {

@@ -291,6 +291,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// `Fail` when it is given out already.
+    #[allow(clippy::mut_from_ref)] // Given out once, like outputs.
     pub fn scratch<T: Element>(&self) -> Result<&mut [T]> {
         self.hand_out(63)?;
         // SAFETY: `new` demands that the memory is good for its length and aligned to a cache line; it is given out once.

@@ -53,5 +53,5 @@ pub fn operators() -> impl Iterator<Item = &'static OpDef> {
 /// # Errors
 /// `Fail` when two operators have one name.
 pub fn environment() -> Result<Environment> {
-    Environment::new(Registry::new(operators())?)
+    Ok(Environment::new(Registry::new(operators())?)?.with_block(ops_nn::channel_block()))
 }

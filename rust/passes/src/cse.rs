@@ -2,23 +2,24 @@
 //!
 //! ```text
 //! a = Exp(x); b = Exp(x); y = Add(a, b)    →    a = Exp(x); y = Add(a, a)
+//! a = Shape(x: [n, 4]); b = Shape(y: [n, 4])    →    a = Shape(x)        where b was read
 //! ```
 //!
-//! Small constants count as the same when their bits are.
+//! Small constants count as the same when their bits are; small integer tensors when inference knows the same sizes of them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use base::{Result, Tensor};
-use ir::{Attribute, Attributes, Node, NodeId, OpKey, Patch, ValueId};
+use base::{DType, Result, Tensor};
+use ir::{Attribute, Attributes, Dim, Fact, Node, NodeId, OpKey, Patch, ValueId};
 
 use crate::{Context, Level, Pass, Rewriter, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "cse",
     level: Level::Basic,
-    what: "Nodes with the same operator, attributes and inputs become one.",
+    what: "Nodes with the same operator, attributes and inputs become one; so do shape computations with the same result.",
     rule: Rule::Global(merge),
 };
 
@@ -56,12 +57,11 @@ fn replaced(cx: &Context<'_>, later: NodeId, first: NodeId) -> Option<Patch> {
 
 /// What nodes that compute the same have in common.
 #[derive(PartialEq, Eq, Hash)]
-struct Key {
-    op: OpKey,
-    provider: Option<Arc<str>>,
-    inputs: Vec<Input>,
-    attributes: Vec<u8>,
-    outputs: usize,
+enum Key {
+    /// The same work.
+    Work { op: OpKey, provider: Option<Arc<str>>, inputs: Vec<Input>, attributes: Vec<u8>, outputs: usize },
+    /// The same result, as far as its elements are known as expressions.
+    Result { dtype: DType, shape: Vec<Dim>, elements: Arc<[Dim]> },
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -77,9 +77,15 @@ impl Key {
         if !node.subgraphs.is_empty() || node.function.is_some() || node.is("Identity") || !cx.oracle.is_pure(node) {
             return None;
         }
+        if let [Some(v)] = node.outputs[..]
+            && let Some(Fact { shape: Some(shape), value: Some(elements), .. }) = cx.fact(v)
+        {
+            let (dtype, shape) = (cx.dtype(v)?, shape.to_vec());
+            return Some(Self::Result { dtype, shape, elements: elements.clone() });
+        }
         let inputs = node.inputs.iter().map(|v| v.map_or(Input::LeftOut, |v| input(cx, v))).collect();
         let attributes = bits_of_attributes(&node.attributes)?;
-        Some(Self { op: node.key.clone(), provider: node.provider.clone(), inputs, attributes, outputs: node.outputs.len() })
+        Some(Self::Work { op: node.key.clone(), provider: node.provider.clone(), inputs, attributes, outputs: node.outputs.len() })
     }
 }
 
@@ -159,6 +165,33 @@ mod tests {
             y = Concat(a, b, c) {axis=0}
             -> y";
         let after = "%a = Add-14(%x, %k)\n%c = Add-14(%x, %m)\n%y = Concat-13(%a, %a, %c) {axis=0}\noutputs %y";
+        check(&["cse"], text, after);
+    }
+
+    #[test]
+    fn shapes_that_are_equal_are_computed_once() {
+        let text = "
+            x: float[n, 4]
+            first: int64[1] = 0
+            two: int64[1] = 2
+            y = Neg(x)
+            s = Shape(x)
+            t = Shape(y)
+            a = Gather(s, first)
+            b = Gather(t, first)
+            c = Concat(a, two, two) {axis=0}
+            d = Concat(b, two, two) {axis=0}
+            p = Reshape(x, c)
+            q = Reshape(y, d)
+            -> p, q";
+        let after = "
+            %y = Neg-13(%x)
+            %s = Shape-19(%x)
+            %a = Gather-13(%s, %first)
+            %c = Concat-13(%a, %two, %two) {axis=0}
+            %p = Reshape-19(%x, %c)
+            %q = Reshape-19(%y, %c)
+            outputs %p, %q";
         check(&["cse"], text, after);
     }
 

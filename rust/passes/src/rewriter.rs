@@ -129,3 +129,45 @@ fn place(graph: &Graph, id: NodeId) -> String {
         None => format!("{id:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base::{ErrorKind, Tensor};
+    use ir::{Attributes, OpKey, Patch, verify};
+
+    use crate::testing::{OPSET, Operators, parse};
+
+    const TEXT: &str = "
+        x: float[2, 3]
+        y = Neg(x)
+        -> y";
+
+    #[test]
+    fn a_patch_that_does_not_fit_changes_nothing() {
+        let operators = Operators::new(OPSET);
+        let mut model = parse(TEXT, &operators);
+        let before = model.lines();
+        let y = model.graph.outputs[0];
+        let mut patch = Patch::new(&model.graph);
+        let other = patch.constant(Tensor::from_slice([3, 2], &[0f32; 6]).unwrap());
+        patch.replace(y, other);
+        let e = patch.apply(&mut model.graph, &mut model.facts, &*operators).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Fail);
+        let mut patch = Patch::new(&model.graph);
+        let x = model.graph.inputs[0];
+        let new = patch.node(&model.graph, &[], OpKey::new("", "NoSuchOperator", 1), &[Some(x)], Attributes::new(), 1);
+        patch.replace(y, new[0]);
+        patch.apply(&mut model.graph, &mut model.facts, &*operators).unwrap_err();
+        assert_eq!(model.lines(), before);
+        verify(&model.graph).unwrap();
+    }
+
+    #[test]
+    fn a_patch_for_another_state_of_the_graph_is_refused() {
+        let operators = Operators::new(OPSET);
+        let mut model = parse(TEXT, &operators);
+        let patch = Patch::new(&model.graph);
+        model.graph.add_value("more");
+        assert!(patch.apply(&mut model.graph, &mut model.facts, &*operators).is_err());
+    }
+}

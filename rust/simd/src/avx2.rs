@@ -251,21 +251,29 @@ impl Simd for Avx2Token {
 /// Transposes eight rows of eight values: pairs, then quadruples, then halves are interleaved.
 #[inline(always)]
 unsafe fn transpose8(r: [__m256; 8]) -> [__m256; 8] {
+    // Loops, not closures: the intrinsics are inlined into a function of the instruction set only.
     // SAFETY: called by holders of a token.
     unsafe {
-        let pairs: [__m256; 8] = std::array::from_fn(|i| {
-            let (a, b) = (r[i & !1], r[i | 1]);
-            if i & 1 == 0 { _mm256_unpacklo_ps(a, b) } else { _mm256_unpackhi_ps(a, b) }
-        });
+        let mut pairs = r;
+        for i in (0..8).step_by(2) {
+            pairs[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+            pairs[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        }
         // quads[q * 4 + j] holds column `j` (low half) and `j + 4` (high half) of rows 4q..4q+4.
-        let quads: [__m256; 8] = std::array::from_fn(|i| {
-            let (base, j) = (i & !3, i & 3);
-            let (a, b) = (_mm256_castps_pd(pairs[base + (j >> 1)]), _mm256_castps_pd(pairs[base + 2 + (j >> 1)]));
-            _mm256_castpd_ps(if j & 1 == 0 { _mm256_unpacklo_pd(a, b) } else { _mm256_unpackhi_pd(a, b) })
-        });
-        std::array::from_fn(|c| {
-            let (a, b) = (quads[c & 3], quads[4 + (c & 3)]);
-            if c < 4 { _mm256_permute2f128_ps::<0x20>(a, b) } else { _mm256_permute2f128_ps::<0x31>(a, b) }
-        })
+        let mut quads = r;
+        for i in [0, 4] {
+            for j in 0..2 {
+                let (a, b) = (_mm256_castps_pd(pairs[i + j]), _mm256_castps_pd(pairs[i + 2 + j]));
+                quads[i + 2 * j] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+                quads[i + 2 * j + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+            }
+        }
+        let mut columns = r;
+        for c in 0..4 {
+            let (a, b) = (quads[c], quads[4 + c]);
+            columns[c] = _mm256_permute2f128_ps::<0x20>(a, b);
+            columns[4 + c] = _mm256_permute2f128_ps::<0x31>(a, b);
+        }
+        columns
     }
 }

@@ -254,28 +254,38 @@ impl Simd for Avx512Token {
 /// Transposes sixteen rows of sixteen values: pairs and quadruples are interleaved, then quarters are exchanged twice.
 #[inline(always)]
 unsafe fn transpose16(r: [__m512; 16]) -> [__m512; 16] {
+    // Loops, not closures: the intrinsics are inlined into a function of the instruction set only.
     // SAFETY: called by holders of a token.
     unsafe {
-        let pairs: [__m512; 16] = std::array::from_fn(|i| {
-            let (a, b) = (r[i & !1], r[i | 1]);
-            if i & 1 == 0 { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) }
-        });
+        let mut pairs = r;
+        for i in (0..16).step_by(2) {
+            pairs[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+            pairs[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        }
         // quads[4q + j] holds columns j, j + 4, j + 8, j + 12 (one in each quarter) of rows 4q..4q+4.
-        let quads: [__m512; 16] = std::array::from_fn(|i| {
-            let (base, j) = (i & !3, i & 3);
-            let (a, b) = (_mm512_castps_pd(pairs[base + (j >> 1)]), _mm512_castps_pd(pairs[base + 2 + (j >> 1)]));
-            _mm512_castpd_ps(if j & 1 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
-        });
+        let mut quads = r;
+        for i in (0..16).step_by(4) {
+            for j in 0..2 {
+                let (a, b) = (_mm512_castps_pd(pairs[i + j]), _mm512_castps_pd(pairs[i + 2 + j]));
+                quads[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                quads[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+            }
+        }
         // halves[8h + 4e + j]: rows 8h..8h+8 of columns j and j + 8 (e = 0) or of j + 4 and j + 12 (e = 1).
-        let halves: [__m512; 16] = std::array::from_fn(|i| {
-            let (h, e, j) = (i >> 3, (i >> 2) & 1, i & 3);
-            let (a, b) = (quads[8 * h + j], quads[8 * h + 4 + j]);
-            if e == 0 { _mm512_shuffle_f32x4::<0x88>(a, b) } else { _mm512_shuffle_f32x4::<0xdd>(a, b) }
-        });
-        std::array::from_fn(|c| {
-            let (high, e, j) = (c >> 3, (c >> 2) & 1, c & 3);
-            let (a, b) = (halves[4 * e + j], halves[8 + 4 * e + j]);
-            if high == 0 { _mm512_shuffle_f32x4::<0x88>(a, b) } else { _mm512_shuffle_f32x4::<0xdd>(a, b) }
-        })
+        let mut halves = r;
+        for h in [0, 8] {
+            for j in 0..4 {
+                let (a, b) = (quads[h + j], quads[h + 4 + j]);
+                halves[h + j] = _mm512_shuffle_f32x4::<0x88>(a, b);
+                halves[h + 4 + j] = _mm512_shuffle_f32x4::<0xdd>(a, b);
+            }
+        }
+        let mut columns = r;
+        for c in 0..8 {
+            let (a, b) = (halves[c], halves[8 + c]);
+            columns[c] = _mm512_shuffle_f32x4::<0x88>(a, b);
+            columns[8 + c] = _mm512_shuffle_f32x4::<0xdd>(a, b);
+        }
+        columns
     }
 }

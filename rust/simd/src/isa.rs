@@ -13,7 +13,7 @@ pub enum Isa {
     Avx512,
 }
 
-/// The environment variable that caps the instruction set: `portable`, `avx2` or `avx512`.
+/// The environment variable that caps the instruction set: `portable` (also `scalar`), `avx2` or `avx512`.
 pub const KNOB: &str = "ORT_RS_ISA";
 
 impl Isa {
@@ -31,6 +31,9 @@ impl Isa {
 
     /// The instruction set of that name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case("scalar") {
+            return Some(Self::Portable);
+        }
         Self::ALL.into_iter().find(|i| i.name().eq_ignore_ascii_case(name))
     }
 
@@ -83,6 +86,7 @@ mod tests {
             assert_eq!(Isa::from_name(i.name()), Some(i));
         }
         assert_eq!(Isa::from_name("AVX2"), Some(Isa::Avx2));
+        assert_eq!(Isa::from_name("scalar"), Some(Isa::Portable));
         assert_eq!(Isa::from_name("mmx"), None);
     }
 

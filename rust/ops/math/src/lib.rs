@@ -1,6 +1,7 @@
 //! Element-wise, comparison, logic and reduction operators.
 
 pub mod activation;
+pub mod along;
 pub mod arithmetic;
 pub mod bit_cast;
 pub mod bit_shift;
@@ -8,12 +9,14 @@ pub mod cast;
 pub mod classify;
 pub mod clip;
 pub mod compare;
+pub mod det;
 mod elementwise;
 pub mod erf;
 pub mod exponential;
 pub mod logic;
 pub mod modulo;
 pub mod pow;
+pub mod reduce;
 pub mod rounding;
 pub mod sign;
 mod special;
@@ -46,6 +49,11 @@ pub static OPS: &[&OpDef] = &[
     &activation::smooth::MISH,
     &activation::smooth::SOFTPLUS,
     &activation::smooth::SOFTSIGN,
+    &along::arg::ARG_MAX,
+    &along::arg::ARG_MIN,
+    &along::cumulative::CUM_PROD,
+    &along::cumulative::CUM_SUM,
+    &along::hardmax::HARDMAX,
     &arithmetic::ADD,
     &arithmetic::DIV,
     &arithmetic::MUL,
@@ -62,6 +70,7 @@ pub static OPS: &[&OpDef] = &[
     &compare::GREATER_OR_EQUAL,
     &compare::LESS,
     &compare::LESS_OR_EQUAL,
+    &det::DET,
     &erf::ERF,
     &exponential::EXP,
     &exponential::LOG,
@@ -77,6 +86,16 @@ pub static OPS: &[&OpDef] = &[
     &logic::XOR,
     &modulo::MOD,
     &pow::POW,
+    &reduce::REDUCE_L1,
+    &reduce::REDUCE_L2,
+    &reduce::REDUCE_LOG_SUM,
+    &reduce::REDUCE_LOG_SUM_EXP,
+    &reduce::REDUCE_MAX,
+    &reduce::REDUCE_MEAN,
+    &reduce::REDUCE_MIN,
+    &reduce::REDUCE_PROD,
+    &reduce::REDUCE_SUM,
+    &reduce::REDUCE_SUM_SQUARE,
     &rounding::CEIL,
     &rounding::FLOOR,
     &rounding::ROUND,

@@ -31,8 +31,7 @@ const SIGN_VERSIONS: &[Since] = &[since(9, INPUT_OUTPUT, T_NUMERIC_V1), since(13
 /// Sign of `ai.onnx`: -1, 0 or 1; NaN stays.
 pub static SIGN: OpDef = OpDef { name: "Sign", versions: SIGN_VERSIONS, load: |a| plain(a, |d, _| sign(d)), ..SELF };
 
-/// `|x|`.
-pub fn abs(dtype: DType) -> Option<Box<dyn Map>> {
+fn abs(dtype: DType) -> Option<Box<dyn Map>> {
     signed(dtype, [each(i8::wrapping_abs), each(i16::wrapping_abs), each(i32::wrapping_abs), each(i64::wrapping_abs)])
         .or_else(|| for_integers!(dtype, T => each(|x: T| x)))
         .or_else(|| float_map(dtype, false, vector(simd::math::Abs), each_wide(f64::abs)))

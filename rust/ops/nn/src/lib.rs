@@ -15,6 +15,11 @@ mod window;
 
 use op::OpDef;
 
+/// How many channels the convolutions of this machine keep in a block.
+pub fn channel_block() -> u8 {
+    conv::tile::lanes(simd::isa::best()) as u8
+}
+
 /// The operators of this crate.
 pub static OPS: &[&OpDef] = &[
     &conv::plain::CONV,
@@ -24,7 +29,10 @@ pub static OPS: &[&OpDef] = &[
     &matmul::fused::TRANSPOSE_MAT_MUL,
     &matmul::general::FUSED_GEMM,
     &matmul::general::GEMM,
+    &matmul::integer::MAT_MUL_INTEGER,
+    &matmul::matmul_nbits::MAT_MUL_N_BITS,
     &matmul::plain::MAT_MUL,
+    &matmul::quantized::Q_LINEAR_MAT_MUL,
     &norm::batch::BATCH_NORMALIZATION,
     &norm::group::GROUP_NORMALIZATION,
     &norm::group::INSTANCE_NORMALIZATION,

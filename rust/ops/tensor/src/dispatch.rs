@@ -4,7 +4,8 @@
 macro_rules! with_number {
     ($dtype:expr, $t:ident => $body:expr, _ => $other:expr) => {
         $crate::dispatch::with_type!($dtype, $t => $body, _ => $other,
-            F32: f32, F64: f64, F16: half::f16, BF16: half::bf16, I8: i8, I16: i16, I32: i32, I64: i64, U8: u8, U16: u16, U32: u32, U64: u64)
+            F32: f32, F64: f64, F16: half::f16, BF16: half::bf16,
+            I8: i8, I16: i16, I32: i32, I64: i64, U8: u8, U16: u16, U32: u32, U64: u64)
     };
 }
 

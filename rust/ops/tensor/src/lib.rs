@@ -44,6 +44,9 @@ pub mod unique;
 pub mod unsqueeze;
 pub mod r#where;
 
+#[cfg(test)]
+mod memory_tests;
+
 use op::OpDef;
 
 /// The operators of this crate.

@@ -1,11 +1,12 @@
 //! NonZero: the coordinates of the elements that are not zero, one row for each axis.
 
 use base::{DType, Element, Result, TensorRef, error};
-use ir::{Dim, Fact};
+use ir::{Dim, Fact, SMALL};
 use op::types::{ANY_V1, ANY_V13};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
 use crate::dispatch::with_type;
+use crate::facts;
 use crate::movement::{Axes, Steps, Walk};
 
 /// NonZero of `ai.onnx`. A scalar has no axes, so that its result has shape `{0, 0}` or `{0, 1}`.
@@ -22,6 +23,10 @@ struct NonZero;
 
 impl Op for NonZero {
     fn infer(&self, cx: &mut Infer<'_>) -> Result<()> {
+        if let Some(fact) = of_known(cx) {
+            cx.set(0, fact);
+            return Ok(());
+        }
         let rank = match cx.dims(0)? {
             Some(dims) => Dim::from(dims.len()),
             None => cx.fresh(),
@@ -30,6 +35,18 @@ impl Op for NonZero {
         cx.set(0, Fact::tensor(DType::I64, [rank, count]));
         Ok(())
     }
+}
+
+/// The fact of the output when every element is known: exporters count from zero this way.
+fn of_known(cx: &Infer<'_>) -> Option<Fact> {
+    let (elements, shape) = facts::value(cx, 0)?;
+    let known: Vec<i64> = elements.iter().map(Dim::known).collect::<Option<_>>()?;
+    let axes: Axes<0> = shape.iter().map(|&len| Steps { len, by: [] }).collect();
+    let found: Vec<usize> = (0..known.len()).filter(|&i| known[i] != 0).collect();
+    let coordinate = |axis: usize, i: usize| Dim::from(Walk::new(&axes, [], i).index(axis));
+    let value = (0..shape.len()).flat_map(|axis| found.iter().map(move |&i| (axis, i))).map(|(axis, i)| coordinate(axis, i));
+    let value = (found.len() * shape.len() <= SMALL).then(|| value.collect());
+    Some(Fact { value, ..Fact::tensor(DType::I64, [shape.len().into(), found.len().into()]) })
 }
 
 impl Stateless for NonZero {

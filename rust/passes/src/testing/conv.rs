@@ -88,7 +88,7 @@ impl Stateless for Conv {
         let (x, w) = (cx.input(0)?, cx.input(1)?);
         let (xs, ws) = (x.shape().to_vec(), w.shape().to_vec());
         let (x, w) = (x.slice::<f32>()?.to_vec(), w.slice::<f32>()?.to_vec());
-        let other = |i: usize| Ok::<_, base::Error>(cx.optional(i)?.map(|t| t.slice::<f32>().map(<[f32]>::to_vec)).transpose()?);
+        let other = |i: usize| cx.optional(i)?.map(|t| t.slice::<f32>().map(<[f32]>::to_vec)).transpose();
         let (b, z) = (other(2)?, other(3)?);
         let y = cx.output(0)?;
         let ys = y.shape().to_vec();

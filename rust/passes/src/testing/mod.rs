@@ -3,6 +3,7 @@
 mod attention;
 mod conv;
 mod oracle;
+mod reduce;
 mod text;
 
 pub(crate) use oracle::{OPSET, Operators};

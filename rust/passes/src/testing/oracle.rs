@@ -29,7 +29,7 @@ impl Operators {
         let crates = [ops_math::OPS, ops_misc::OPS, ops_nn::OPS, ops_tensor::OPS];
         let mut registry = Registry::new(crates.into_iter().flatten().copied()).unwrap();
         let has_blocks = registry.get("ai.ort_rs", "Reorder").is_some();
-        for def in super::attention::OPS.iter().chain(super::conv::OPS) {
+        for def in super::attention::OPS.iter().chain(super::conv::OPS).chain(super::reduce::OPS) {
             if registry.get(def.domain, def.name).is_none() {
                 registry.add(OpDef::clone(def)).unwrap();
             }

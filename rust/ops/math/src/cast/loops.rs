@@ -5,7 +5,6 @@
 use base::DType;
 use base::minifloat::{Format, RoundMode, encode_e8m0};
 use base::packed::to_i8;
-use half::{bf16, f16};
 
 use super::number::convert;
 use crate::elementwise::{Convert, Map, MapThrough, each};
@@ -105,12 +104,24 @@ fn write(to: DType, rounding: Rounding) -> Option<(DType, Option<Box<dyn Map>>)>
     }
 }
 
-/// From `f64` to a float type of 16 bits or fewer at once: by way of `f32` it would be rounded twice.
+/// From `f64` to a float type of 16 bits or fewer, rounded once: by way of the nearest `f32` it would be rounded twice.
 fn from_double(to: DType, rounding: Rounding) -> Option<Box<dyn Map>> {
+    if let Some(narrow) = Convert::narrow(to) {
+        let load = Some(Convert(each(to_odd)));
+        return Some(Box::new(MapThrough { load, inner: narrow.0, store: None, sizes: (8, 2) }));
+    }
     match to {
-        DType::F16 => Some(each(|x: f64| f16::from_f64(x))),
-        DType::BF16 => Some(each(|x: f64| bf16::from_f64(x))),
         DType::F8E8M0 => None,
         _ => Format::of(to).map(|format| each(move |x: f64| format.encode_f64(x, rounding.saturate))),
     }
+}
+
+/// The `f32` next to `x` towards zero, its last bit set if it is not `x`: rounding that to fewer bits is rounding `x`.
+fn to_odd(x: f64) -> f32 {
+    let near = x as f32;
+    if f64::from(near) == x || x.is_nan() {
+        return near;
+    }
+    let beyond = f64::from(near).abs() > x.abs();
+    f32::from_bits((near.to_bits() - u32::from(beyond)) | 1)
 }

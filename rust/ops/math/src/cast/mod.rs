@@ -17,7 +17,7 @@ use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Si
 
 pub use like::CAST_LIKE;
 pub(crate) use loops::{Rounding, cast};
-pub(crate) use number::Cut;
+pub(crate) use number::{Cut, To};
 
 use crate::elementwise::{Map, map};
 use packed::PackedCast;
@@ -165,5 +165,98 @@ impl Prepared for Same {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
         let value = cx.value(0)?;
         cx.set(0, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::Tensor;
+    use testkit::{assert_close, single};
+
+    fn to(dtype: DType) -> testkit::Single {
+        single(&CAST, 28).attr("to", dtype as i64)
+    }
+
+    #[test]
+    fn every_pair_of_types() {
+        // Numbers that every type can hold, or nearly so: 1 in a type of powers of two, and no negative ones.
+        for from in DType::all().filter(|d| !matches!(d, DType::C64 | DType::C128)) {
+            let ones: Vec<bool> = (0..3001).map(|i| i % 3 == 0 || from == DType::F8E8M0).collect();
+            let start = to(from).input([3001], &ones).tensor().unwrap();
+            assert_eq!((start.dtype(), start.len()), (from, 3001));
+            for dtype in DType::all().filter(|d| !matches!(d, DType::C64 | DType::C128)) {
+                let there = to(dtype).value(start.clone()).tensor().unwrap();
+                let back = to(DType::Bool).value(there.clone()).tensor().unwrap();
+                assert_eq!(there.dtype(), dtype);
+                // The least power of two is not zero.
+                let expected: Vec<bool> = ones.iter().map(|o| *o || dtype == DType::F8E8M0).collect();
+                assert_eq!(back.slice::<bool>().unwrap(), expected, "{from} {dtype}");
+            }
+        }
+    }
+
+    #[test]
+    fn doubles_are_rounded_once() {
+        // Above the middle of two neighbours by less than a float tells.
+        let x = [1.0 + 2f64.powi(-11) + 2f64.powi(-40)];
+        assert_close(&to(DType::F16).input([1], &x).tensor().unwrap(), &[1.0 + 2f64.powi(-10)], 0.0, 0.0);
+        assert_eq!(to(DType::F8E4M3FN).input([1], &[1.0625 + 1e-12]).tensor().unwrap().as_ref().bytes().unwrap(), [0x39]);
+    }
+
+    #[test]
+    fn attributes_for_small_floats() {
+        let x = [1e6f32, 1.5, f32::INFINITY];
+        let bytes = |s: testkit::Single| s.input([3], &x).tensor().unwrap().as_ref().bytes().unwrap().to_vec();
+        assert_eq!(bytes(to(DType::F8E4M3FN)), [126, 0x3c, 126]);
+        assert_eq!(bytes(to(DType::F8E4M3FN).attr("saturate", 0)), [127, 0x3c, 127]);
+        assert_eq!(bytes(to(DType::F8E8M0)), [147, 128, 254]);
+        assert_eq!(bytes(to(DType::F8E8M0).attr("round_mode", "down")), [146, 127, 254]);
+        assert_eq!(bytes(to(DType::F8E8M0).attr("round_mode", "nearest").attr("saturate", 0)), [147, 128, 255]);
+        assert!(to(DType::F8E8M0).attr("round_mode", "out").input([1], &[1f32]).tensor().is_err());
+        assert!(single(&CAST, 13).attr("to", 1).attr("saturate", 0).input([1], &[1f32]).tensor().is_err());
+    }
+
+    #[test]
+    fn packed_types_of_odd_lengths() {
+        for n in [0usize, 1, 3, 1023, 1024, 1025, 20000] {
+            let x: Vec<i32> = (0..n as i32).map(|i| i % 37 - 18).collect();
+            let cut = |bits: u32| x.iter().map(|x| x << (32 - bits) >> (32 - bits)).collect::<Vec<_>>();
+            for (dtype, want) in [(DType::I4, cut(4)), (DType::I2, cut(2))] {
+                let packed = to(dtype).input([n], &x).tensor().unwrap();
+                let back = to(DType::I32).value(packed).tensor().unwrap();
+                assert_eq!(back.slice::<i32>().unwrap(), want, "{dtype} {n}");
+            }
+        }
+        let odd = to(DType::U4).input([3], &[1u8, 2, 0xff]).tensor().unwrap();
+        assert_eq!(odd.as_ref().bytes().unwrap(), [0x21, 0x0f]);
+    }
+
+    #[test]
+    fn text_both_ways() {
+        let t = to(DType::String).input([4], &[1.5f32, f32::NAN, -f32::INFINITY, 1e20]).tensor().unwrap();
+        assert_eq!(t.as_ref().strings().unwrap().iter().collect::<Vec<_>>(), ["1.5", "NaN", "-INF", "1e+20"]);
+        let t = to(DType::String).input([2], &[u64::MAX, 0]).tensor().unwrap();
+        assert_eq!(t.as_ref().strings().unwrap().iter().collect::<Vec<_>>(), ["18446744073709551615", "0"]);
+        let t = to(DType::String).input([2], &[true, false]).tensor().unwrap();
+        assert_eq!(t.as_ref().strings().unwrap().iter().collect::<Vec<_>>(), ["1", "0"]);
+        let four = Tensor::from_bytes(DType::I4, [3], &[0x9f, 0x07]).unwrap();
+        let t = to(DType::String).value(four).tensor().unwrap();
+        assert_eq!(t.as_ref().strings().unwrap().iter().collect::<Vec<_>>(), ["-1", "-7", "7"]);
+        let t = to(DType::F16).strings([3], &["1.5", "INF", "-2e1"]).tensor().unwrap();
+        assert_close(&t, &[1.5, f64::INFINITY, -20.0], 0.0, 0.0);
+        assert_eq!(to(DType::U8).strings([2], &["300", "-1"]).tensor().unwrap().slice::<u8>().unwrap(), [44, 255]);
+        let e = to(DType::I64).strings([1], &["hello"]).tensor().unwrap_err();
+        assert!(e.detail().contains("'hello' is no integer"), "{e}");
+        assert!(single(&CAST, 6).attr("to", 8).input([1], &[1f32]).tensor().is_err());
+    }
+
+    #[test]
+    fn the_type_was_text_once() {
+        let t = single(&CAST, 1).attr("to", "INT32").input([2], &[1.9f32, -1.9]).tensor().unwrap();
+        assert_eq!(t.slice::<i32>().unwrap(), [1, -1]);
+        assert!(single(&CAST, 1).attr("to", "INT33").input([1], &[1f32]).tensor().is_err());
+        assert!(single(&CAST, 13).attr("to", 17).input([1], &[1f32]).tensor().unwrap_err().detail().contains("does not know"));
+        assert!(single(&CAST, 13).input([1], &[1f32]).tensor().is_err());
     }
 }

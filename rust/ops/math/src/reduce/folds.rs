@@ -5,6 +5,9 @@ use std::marker::PhantomData;
 use super::fold::Fold;
 use crate::cast::To;
 
+/// Elements whose exponentials are summed up at once.
+const PART: usize = 1024;
+
 /// An element type that is summed up: floats in `f64`, integers in 64 bits that wrap around.
 pub(crate) trait Summand: Copy + Send + Sync + PartialOrd + 'static {
     /// What sums are kept in.
@@ -35,12 +38,19 @@ pub(crate) trait Summand: Copy + Send + Sync + PartialOrd + 'static {
     fn sum_double(a: Self::Acc) -> f64;
     /// The sum as an element.
     fn narrow(a: Self::Acc) -> Self;
+    /// The sum divided by a number of elements: nothing divided by zero is NaN, or 0 where there is none.
+    fn mean(a: Self::Acc, count: usize) -> Self;
     /// A double as an element.
     fn cut(x: f64) -> Self;
+
+    /// The sum of `e^(x - pivot)`.
+    fn exponentials(x: &[Self], pivot: f64) -> f64 {
+        x.iter().map(|x| (x.double() - pivot).exp()).sum()
+    }
 }
 
 macro_rules! float {
-    ($($t:ident)*) => { $(
+    ($($t:ident { $($more:tt)* })*) => { $(
         impl Summand for $t {
             type Acc = f64;
             const ZERO: f64 = 0.0;
@@ -87,9 +97,15 @@ macro_rules! float {
                 a as $t
             }
 
+            fn mean(a: f64, count: usize) -> Self {
+                (a / count as f64) as $t
+            }
+
             fn cut(x: f64) -> Self {
                 x as $t
             }
+
+            $($more)*
         }
     )* };
 }
@@ -143,6 +159,10 @@ macro_rules! integer {
                 a as $t
             }
 
+            fn mean(a: $acc, count: usize) -> Self {
+                a.checked_div(count as $acc).unwrap_or(0) as $t
+            }
+
             fn cut(x: f64) -> Self {
                 x.to()
             }
@@ -150,12 +170,24 @@ macro_rules! integer {
     )* };
 }
 
-float!(f32 f64);
+float! {
+    f32 {
+        fn exponentials(x: &[f32], pivot: f64) -> f64 {
+            let mut powers = [0f32; PART];
+            let sums = x.chunks(PART).map(|x| simd::rows::exp_sub_sum(x, &mut powers[..x.len()], pivot as f32));
+            sums.map(f64::from).sum()
+        }
+    }
+    f64 {}
+}
+
 integer! {
     i8 i64 i64::wrapping_abs;
+    i16 i64 i64::wrapping_abs;
     i32 i64 i64::wrapping_abs;
     i64 i64 i64::wrapping_abs;
     u8 u64 |x| x;
+    u16 u64 |x| x;
     u32 u64 |x| x;
     u64 u64 |x| x;
 }
@@ -315,6 +347,14 @@ impl<T: Summand> Fold for Exponentials<T> {
             return Scaled { sum: acc.sum + (x - Scaled::pivot(acc.max)).exp(), ..acc };
         }
         Scaled { max: x, sum: acc.relative_to(x) + (x - Scaled::pivot(x)).exp() }
+    }
+
+    fn row(self, acc: Scaled, x: &[T]) -> Scaled {
+        x.chunks(PART).fold(acc, |acc, x| {
+            let max = x.iter().fold(f64::NEG_INFINITY, |max, x| if x.is_nan() || x.double() > max { x.double() } else { max });
+            let pivot = if acc.max > max { acc.max } else { max };
+            self.join(acc, Scaled { max: pivot, sum: T::exponentials(x, Scaled::pivot(pivot)) })
+        })
     }
 
     fn join(self, a: Scaled, b: Scaled) -> Scaled {

@@ -42,10 +42,11 @@ impl Plan {
             }
             stride = stride.saturating_mul(len);
         }
-        let none = Axis { len: 1, stride: 1 };
+        // An axis of length 1 around all: rows that are never stepped over are no shorter than the tensor.
+        let none = Axis { len: 1, stride };
         let rows = axes.first().is_none_or(|(_, reduced)| *reduced);
         // From the innermost outwards; turned around at the end.
-        let mut of = |kind: bool| {
+        let of = |kind: bool| {
             let mut axes = axes.iter().filter(|(_, reduced)| *reduced == kind).map(|(axis, _)| *axis);
             let inner = axes.next().unwrap_or(none);
             let mut outer: SmallVec<[Axis; 4]> = axes.collect();

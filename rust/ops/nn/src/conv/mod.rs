@@ -8,4 +8,4 @@ mod pack;
 pub mod plain;
 mod problem;
 pub mod reorder;
-mod tile;
+pub(crate) mod tile;

@@ -115,7 +115,7 @@ pub(super) fn block_of(x: &[f32], from: impl Fn(usize) -> usize, positions: Rang
     let (first, stride) = (from(0) + positions.start, if rows > 1 { from(1) - from(0) } else { 0 });
     let rows_end = first + (rows - 1) * stride + positions.len();
     let done = simd::dispatch(Turn { x: &x[first..rows_end], stride, rows, len: positions.len(), block, out: &mut *out });
-    for c in 0..rows {
+    for c in (0..rows).filter(|_| done < positions.len()) {
         let row = &x[from(c) + positions.start + done..from(c) + positions.end];
         out[done * block + c..].iter_mut().step_by(block).zip(row).for_each(|(to, v)| *to = *v);
     }
@@ -197,7 +197,7 @@ pub(super) fn to_dense(x: &[f32], y: &mut [f32], [batch, channels, plane]: [usiz
             true => simd::dispatch(TurnBack { x: from, len: positions.len(), block, out: y.as_ptr().wrapping_add(first), stride: plane }),
             false => 0,
         };
-        for c in 0..rows {
+        for c in (0..rows).filter(|_| done < positions.len()) {
             let start = first + c * plane;
             // SAFETY: the ranges of different chunks and channels do not overlap.
             let row = unsafe { y.part(start + done..start + positions.len()) };
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        for (channels, plane) in [(1, 1), (3, 50), (16, 33), (20, 1030), (48, 16)] {
+        for (channels, plane) in [(1usize, 1), (3, 50), (16, 33), (20, 1030), (48, 16)] {
             for block in [8, 16] {
                 let sizes = [2, channels, plane];
                 let x: Vec<f32> = (0..2 * channels * plane).map(|i| i as f32 + 1.0).collect();

@@ -1,7 +1,11 @@
 //! Matrix products.
 
+mod bytes;
 pub mod fused;
 pub mod general;
+pub mod integer;
+pub mod matmul_nbits;
 pub mod plain;
 pub(crate) mod product;
+pub mod quantized;
 pub(crate) mod shape;

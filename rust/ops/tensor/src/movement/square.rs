@@ -23,10 +23,10 @@ unsafe fn plain<T: Copy, const N: usize>(from: *const u8, read: isize, to: *mut 
     // SAFETY: the caller vouches for `N` lines of `N` elements on both sides.
     unsafe {
         let lines: [[T; N]; N] = std::array::from_fn(|j| read_unaligned(from.offset(j as isize * read).cast()));
-        for i in 0..N {
+        (0..N).for_each(|i| {
             let line: [T; N] = std::array::from_fn(|j| lines[j][i]);
             write_unaligned(to.offset(i as isize * write).cast(), line);
-        }
+        });
     }
 }
 
@@ -63,8 +63,7 @@ mod registers {
         ($lines:ident, $n:literal, $low:ident, $high:ident) => {
             std::array::from_fn(|i| {
                 let (a, b) = ($lines[i / 2], $lines[i / 2 + $n / 2]);
-                // SAFETY: x86-64 includes SSE2.
-                unsafe { if i % 2 == 0 { $low(a, b) } else { $high(a, b) } }
+                if i % 2 == 0 { $low(a, b) } else { $high(a, b) }
             })
         };
     }

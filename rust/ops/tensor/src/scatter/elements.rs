@@ -6,7 +6,7 @@ use op::types::{ANY_V1, ANY_V13, INDEX};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, deprecated, since};
 
 use super::reduction::Reduction;
-use super::{Scatter, apply, finish, load_reduction, start};
+use super::{Scatter, apply, finish, load_reduction, replaced, start};
 use crate::facts;
 use crate::gather_elements::places;
 use crate::indices::Indices;
@@ -53,7 +53,10 @@ impl Op for ScatterElements {
             ensure!(fits, InvalidGraph, "Indices vs updates dimensions differs: {indices:?} and {updates:?}");
         }
         match data {
-            Some(data) => facts::state(cx, 0, dtype, data.into(), None),
+            Some(data) => {
+                let value = replaced(cx, self.reduction);
+                facts::state(cx, 0, dtype, data.into(), value);
+            }
             None => cx.tensor(0, dtype, None),
         }
         Ok(())
@@ -110,9 +113,13 @@ impl Scatter for Targets<'_> {
             for _ in 0..axes.iter().map(|a| a.len).product() {
                 let [i, place] = walk.at.map(|c| c as usize);
                 let at = place + self.indices.at(i, self.len)? * self.stride;
-                // SAFETY: chunks take different parts of the free axis, so that none names an element of another.
-                let element = unsafe { &mut out.part(at..at + 1)[0] };
-                *element = combine(*element, updates[i]);
+                ensure!(at < out.len(), Fail, "place {at} lies outside of {} elements", out.len());
+                // SAFETY: the place is one of the slice; chunks take different parts of the free axis, so that none names an
+                // element of another.
+                unsafe {
+                    let element = out.as_ptr().add(at);
+                    element.write(combine(element.read(), updates[i]));
+                }
                 walk.step();
             }
             Ok(())

@@ -4,10 +4,14 @@ pub mod elements;
 pub mod nd;
 mod reduction;
 
+use std::sync::Arc;
+
 use base::{DType, Result, Shape, Strings, TensorMut, TensorRef, bail, error};
-use op::{Attrs, Run};
+use ir::Dim;
+use op::{Attrs, Infer, Run};
 
 use crate::dispatch::with_type;
+use crate::indices::wrap;
 use crate::movement::{Word, words, words_mut};
 use reduction::{Number, Reduction};
 
@@ -21,6 +25,18 @@ trait Scatter: Sync {
     /// # Errors
     /// `InvalidArgument` when an index is out of range.
     fn scatter<T: Copy + Send + Sync>(&self, out: &mut [T], updates: &[T], combine: impl Fn(T, T) -> T + Sync) -> Result<()>;
+}
+
+/// The elements of the output when `data` is a small vector, all three inputs are known, and updates replace what is there:
+/// exporters set sizes in shapes this way.
+fn replaced(cx: &Infer<'_>, reduction: Reduction) -> Option<Arc<[Dim]>> {
+    let vector = reduction == Reduction::None && cx.dims(0).ok()??.len() == 1;
+    let (mut data, updates) = (cx.ints(0).filter(|_| vector)?.to_vec(), cx.ints(2)?);
+    for (index, update) in cx.known_ints(1)?.into_iter().zip(updates) {
+        let at = wrap(index, data.len())?;
+        data[at] = update.clone();
+    }
+    Some(data.into())
 }
 
 /// The attribute `reduction`: from opset 16 on, with `min` and `max` from 18 on.

@@ -7,7 +7,7 @@ use op::types::{ANY_V1, ANY_V13};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
 use super::reduction::Reduction;
-use super::{Scatter, apply, finish, load_reduction, start};
+use super::{Scatter, apply, finish, load_reduction, replaced, start};
 use crate::facts;
 use crate::gather_nd::Tuples;
 use crate::indices::Indices;
@@ -45,7 +45,8 @@ impl Op for ScatterNd {
         if let (Some(indices), Some(updates)) = (cx.dims(1)?, cx.dims(2)?) {
             check(data, indices, updates)?;
         }
-        facts::state(cx, 0, dtype, data.into(), None);
+        let value = replaced(cx, self.reduction);
+        facts::state(cx, 0, dtype, data.into(), value);
         Ok(())
     }
 }

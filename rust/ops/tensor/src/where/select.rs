@@ -5,9 +5,6 @@ use base::{Result, TensorMut, TensorRef, bail, ensure};
 
 use crate::movement::{Axes, CHUNK, Region, Steps, Walk, merge};
 
-/// Elements that are read before any of them is written.
-const BLOCK: usize = 64;
-
 /// Where condition, both choices and the output begin.
 #[derive(Clone, Copy)]
 struct Bases {
@@ -41,6 +38,10 @@ pub(super) fn select(condition: TensorRef<'_>, choices: [TensorRef<'_>; 2], regi
     let inside = regions.iter().zip(lengths).all(|(r, n)| r.extent().is_some_and(|e| e.0 >= 0 && (e.1 as usize) < n));
     ensure!(inside, Fail, "{regions:?} reach out of inputs of {lengths:?} elements");
     merge(&mut axes);
+    for (choice, region) in choices.iter().zip(&regions[1..]) {
+        let shared = choice.address() == output.address().cast_const() && *region != whole;
+        ensure!(!shared, Fail, "the output of Where has the memory of a choice of another shape");
+    }
     let bases = Bases { condition: condition.address(), choices: choices.map(|c| c.address()), output: output.address() };
     match size {
         1 => all::<u8>(axes, bases),
@@ -53,7 +54,7 @@ pub(super) fn select(condition: TensorRef<'_>, choices: [TensorRef<'_>; 2], regi
 }
 
 /// Cuts the innermost axis into pieces and gives them to chunks.
-fn all<T: Copy + Default>(mut axes: Axes<4>, bases: Bases) {
+fn all<T: Copy>(mut axes: Axes<4>, bases: Bases) {
     let inner = axes.pop().unwrap_or(Steps { len: 1, by: [0, 0, 0, 1] });
     let elements = CHUNK / size_of::<T>();
     let piece = inner.len.min(elements);
@@ -74,50 +75,89 @@ fn all<T: Copy + Default>(mut axes: Axes<4>, bases: Bases) {
     });
 }
 
+/// What one side of the choice is along a line.
+#[derive(Clone, Copy)]
+enum Side<'a, T> {
+    /// What the output holds already: it has the memory of this input.
+    Held,
+    /// One element for all.
+    One(T),
+    /// An element for each.
+    Each(&'a [T]),
+}
+
 /// One piece of the innermost axis, at offsets `at`.
 ///
 /// # Safety
-/// All its elements may be read and written; what shares memory with the output is read at the same place only.
-unsafe fn line<T: Copy + Default>(bases: &Bases, at: [isize; 4], axis: Steps<4>) {
+/// All its elements may be read and written; a choice that shares memory with the output lies exactly where the output does.
+unsafe fn line<T: Copy>(bases: &Bases, at: [isize; 4], axis: Steps<4>) {
     let [c, x, y, o] = axis.by;
-    // SAFETY: the offsets are those of elements.
-    let (condition, first, second, output) = unsafe {
+    let strides_are_simple = matches!((c, x, y, o), (0 | 1, 0 | 1, 0 | 1, 1)) || axis.len == 1;
+    // SAFETY: the offsets are those of elements, of which there are `axis.len` in these strides.
+    unsafe {
+        let output = bases.output.cast::<T>().offset(at[3]);
+        let condition = bases.condition.offset(at[0]);
         let choice = |i: usize| bases.choices[i].cast::<T>().offset(at[i + 1]);
-        (bases.condition.offset(at[0]), choice(0), choice(1), bases.output.cast::<T>().offset(at[3]))
-    };
-    for start in (0..axis.len).step_by(BLOCK) {
-        let (n, i) = (BLOCK.min(axis.len - start), start as isize);
-        let (mut conditions, mut firsts, mut seconds) = ([0u8; BLOCK], [T::default(); BLOCK], [T::default(); BLOCK]);
-        // SAFETY: `n` elements from `start` on are in the line; all are read before one is written.
-        unsafe {
-            load(&mut conditions[..n], condition.offset(i * c), c);
-            load(&mut firsts[..n], first.offset(i * x), x);
-            load(&mut seconds[..n], second.offset(i * y), y);
-            let mut results = [T::default(); BLOCK];
-            for j in 0..BLOCK {
-                results[j] = if conditions[j] != 0 { firsts[j] } else { seconds[j] };
+        if !strides_are_simple {
+            for i in 0..axis.len as isize {
+                let from = if *condition.offset(i * c) != 0 { choice(0).offset(i * x) } else { choice(1).offset(i * y) };
+                output.offset(i * o).write(from.read());
             }
-            if o == 1 {
-                output.offset(i).copy_from_nonoverlapping(results.as_ptr(), n);
-            } else {
-                (0..n).for_each(|j| output.offset((i + j as isize) * o).write(results[j]));
-            }
+            return;
+        }
+        let side = |i: usize, stride: isize| match (choice(i) == output.cast_const(), stride) {
+            (true, _) => Side::Held,
+            (_, 0) => Side::One(choice(i).read()),
+            _ => Side::Each(std::slice::from_raw_parts(choice(i), axis.len)),
+        };
+        let (first, second) = (side(0, x), side(1, y));
+        let out = std::slice::from_raw_parts_mut(output, axis.len);
+        if c == 0 && axis.len > 1 {
+            take(out, if *condition != 0 { first } else { second });
+        } else {
+            choose(out, std::slice::from_raw_parts(condition, axis.len), first, second);
         }
     }
 }
 
-/// Reads `to.len()` elements from `from` on, `stride` apart.
-///
-/// # Safety
-/// They may be read.
-#[inline(always)]
-unsafe fn load<T: Copy>(to: &mut [T], from: *const T, stride: isize) {
-    // SAFETY: the caller vouches for the elements; `to` is memory of its own.
-    unsafe {
-        match stride {
-            1 => to.as_mut_ptr().copy_from_nonoverlapping(from, to.len()),
-            0 => to.fill(from.read()),
-            s => to.iter_mut().enumerate().for_each(|(j, t)| *t = from.offset(j as isize * s).read()),
+/// All elements from one side.
+fn take<T: Copy>(out: &mut [T], side: Side<'_, T>) {
+    match side {
+        Side::Held => {}
+        Side::One(value) => out.fill(value),
+        Side::Each(values) => out.copy_from_slice(values),
+    }
+}
+
+/// Each element from the side that its condition says.
+fn choose<T: Copy>(out: &mut [T], conditions: &[u8], first: Side<'_, T>, second: Side<'_, T>) {
+    match first {
+        Side::Held => choose_second(out, conditions, |_, held| held, second),
+        Side::One(value) => choose_second(out, conditions, |_, _| value, second),
+        Side::Each(values) => {
+            let values = &values[..out.len()];
+            choose_second(out, conditions, |i, _| values[i], second);
         }
+    }
+}
+
+fn choose_second<T: Copy>(out: &mut [T], conditions: &[u8], first: impl Fn(usize, T) -> T, second: Side<'_, T>) {
+    match second {
+        Side::Held => merge_sides(out, conditions, first, |_, held| held),
+        Side::One(value) => merge_sides(out, conditions, first, |_, _| value),
+        Side::Each(values) => {
+            let values = &values[..out.len()];
+            merge_sides(out, conditions, first, |i, _| values[i]);
+        }
+    }
+}
+
+/// The loop itself: both sides are read, so that it needs no branch.
+#[inline(always)]
+fn merge_sides<T: Copy>(out: &mut [T], conditions: &[u8], first: impl Fn(usize, T) -> T, second: impl Fn(usize, T) -> T) {
+    let conditions = &conditions[..out.len()];
+    for (i, o) in out.iter_mut().enumerate() {
+        let (a, b) = (first(i, *o), second(i, *o));
+        *o = if conditions[i] != 0 { a } else { b };
     }
 }
