@@ -122,7 +122,7 @@ pub fn run_kernel(kernel: &dyn crate::Prepared, inputs: &[Option<Value>], cx: &R
     let count = inputs.len() as u32;
     for i in 0..cx.output_count() {
         slots.push(match cx.planned_output(i) {
-            Some((dtype, shape)) => Slot::Tensor(SlotTensor::allocate(dtype, shape, base::Layout::Dense)?),
+            Some((dtype, shape, layout)) => Slot::Tensor(SlotTensor::allocate(dtype, shape.into(), layout.clone())?),
             None => Slot::Empty,
         });
     }

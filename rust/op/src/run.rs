@@ -232,10 +232,10 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The type and shape of output `i`, if memory is set aside for it.
-    pub fn planned_output(&self, i: usize) -> Option<(DType, Shape)> {
+    /// The type, shape and layout of output `i`, if memory is set aside for it.
+    pub fn planned_output(&self, i: usize) -> Option<(DType, &[usize], &Layout)> {
         match &self.slots[self.output_slot(i)?] {
-            Slot::Tensor(t) => Some((t.dtype, t.shape.clone())),
+            Slot::Tensor(t) => Some((t.dtype, &t.shape, &t.layout)),
             _ => None,
         }
     }

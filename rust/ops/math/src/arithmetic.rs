@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn sixteen_bits_round_once() {
         let one = bf16::ONE;
-        let t = single(&ADD, 13).input([2], &[one, one]).input([2], &[bf16::from_f32(0.0078125), bf16::from_f32(0.00390625)]).tensor().unwrap();
+        let t =
+            single(&ADD, 13).input([2], &[one, one]).input([2], &[bf16::from_f32(0.0078125), bf16::from_f32(0.00390625)]).tensor().unwrap();
         assert_close(&t, &[1.0078125, 1.0], 0.0, 0.0);
     }
 

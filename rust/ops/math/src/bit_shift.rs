@@ -1,6 +1,7 @@
 //! BitShift: the bits of `X` moved by `Y` places.
 
 use base::DType;
+use num_traits::ToPrimitive;
 use op::{Kernels, OpDef, TypeSet, since};
 
 use crate::elementwise::{Binary, Zip, binary, for_integers, pairs, unknown};
@@ -25,12 +26,12 @@ pub static BIT_SHIFT: OpDef = OpDef {
 };
 
 fn left(dtype: DType) -> Option<Box<dyn Zip>> {
-    for_integers!(dtype, T => pairs(|x: T, y: T| u32::try_from(y).ok().and_then(|y| x.checked_shl(y)).unwrap_or(0)))
+    for_integers!(dtype, T => pairs(|x: T, y: T| y.to_u32().and_then(|y| x.checked_shl(y)).unwrap_or(0)))
 }
 
 fn right(dtype: DType) -> Option<Box<dyn Zip>> {
     // A shift by one place less than all leaves the sign in each place of a signed number, but the highest bit of an unsigned one.
-    for_integers!(dtype, T => pairs(|x: T, y: T| match u32::try_from(y).ok().and_then(|y| x.checked_shr(y)) {
+    for_integers!(dtype, T => pairs(|x: T, y: T| match y.to_u32().and_then(|y| x.checked_shr(y)) {
         Some(shifted) => shifted,
         None => (x >> (T::BITS - 1)) >> 1,
     }))

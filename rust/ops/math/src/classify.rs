@@ -27,10 +27,7 @@ pub static IS_NAN: OpDef = OpDef {
 /// IsInf of `ai.onnx`; either sign may be left out.
 pub static IS_INF: OpDef = OpDef {
     name: "IsInf",
-    versions: &[
-        since(10, SIGNATURE, &[("T1", SINGLES), ("T2", BOOL)]),
-        since(20, SIGNATURE, &[("T1", FLOATS.or(FLOAT8)), ("T2", BOOL)]),
-    ],
+    versions: &[since(10, SIGNATURE, &[("T1", SINGLES), ("T2", BOOL)]), since(20, SIGNATURE, &[("T1", FLOATS.or(FLOAT8)), ("T2", BOOL)])],
     load: load_is_inf,
     kernels: Kernels::NONE.cpu::<Unary>(),
     ..OpDef::ONNX
@@ -81,7 +78,9 @@ mod tests {
         assert_eq!(bools(single(&IS_NAN, 9).input([5], &x).tensor().unwrap()), nan);
         assert_eq!(bools(single(&IS_NAN, 13).input([5], &x.map(half::bf16::from_f32)).tensor().unwrap()), nan);
         assert_eq!(bools(single(&IS_INF, 10).input([5], &x.map(f64::from)).tensor().unwrap()), [false, true, true, false, false]);
-        let signs = |p: i64, n: i64| bools(single(&IS_INF, 20).attr("detect_positive", p).attr("detect_negative", n).input([5], &x).tensor().unwrap());
+        let signs = |p: i64, n: i64| {
+            bools(single(&IS_INF, 20).attr("detect_positive", p).attr("detect_negative", n).input([5], &x).tensor().unwrap())
+        };
         assert_eq!(signs(0, 1), [false, false, true, false, false]);
         assert_eq!(signs(1, 0), [false, true, false, false, false]);
         assert_eq!(signs(0, 0), [false; 5]);

@@ -37,7 +37,7 @@ pub static EQUAL: OpDef = OpDef {
 };
 
 /// Less of `ai.onnx`.
-pub static LESS: OpDef = OpDef { name: "Less", versions: STRICT, load: |a| test(a, less, |a, b| below(a, b)), ..TEST };
+pub static LESS: OpDef = OpDef { name: "Less", versions: STRICT, load: |a| test(a, less, below), ..TEST };
 
 /// Greater of `ai.onnx`.
 pub static GREATER: OpDef =
@@ -67,15 +67,13 @@ fn equal(dtype: DType) -> Option<Box<dyn Zip>> {
 }
 
 fn less(dtype: DType) -> Option<Box<dyn Zip>> {
-    for_integers!(dtype, T => pairs(|a: T, b: T| u8::from(a < b))).or_else(|| {
-        float_zip(dtype, true, pairs_wide(|a: f32, b: f32| u8::from(a < b)), pairs_wide(|a: f64, b: f64| u8::from(a < b)))
-    })
+    for_integers!(dtype, T => pairs(|a: T, b: T| u8::from(a < b)))
+        .or_else(|| float_zip(dtype, true, pairs_wide(|a: f32, b: f32| u8::from(a < b)), pairs_wide(|a: f64, b: f64| u8::from(a < b))))
 }
 
 fn less_or_equal(dtype: DType) -> Option<Box<dyn Zip>> {
-    for_integers!(dtype, T => pairs(|a: T, b: T| u8::from(a <= b))).or_else(|| {
-        float_zip(dtype, true, pairs_wide(|a: f32, b: f32| u8::from(a <= b)), pairs_wide(|a: f64, b: f64| u8::from(a <= b)))
-    })
+    for_integers!(dtype, T => pairs(|a: T, b: T| u8::from(a <= b)))
+        .or_else(|| float_zip(dtype, true, pairs_wide(|a: f32, b: f32| u8::from(a <= b)), pairs_wide(|a: f64, b: f64| u8::from(a <= b))))
 }
 
 /// Whether `a == b`, where that can be told.

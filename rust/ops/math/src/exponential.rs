@@ -5,7 +5,8 @@ use op::{OpDef, Since, since};
 use crate::elementwise::{SELF, floats, plain};
 use crate::types::{INPUT_OUTPUT, T_FLOATS, T_FLOATS_V1, X_Y};
 
-const NAMED_INPUT: &[Since] = &[since(1, INPUT_OUTPUT, T_FLOATS_V1), since(6, INPUT_OUTPUT, T_FLOATS_V1), since(13, INPUT_OUTPUT, T_FLOATS)];
+const NAMED_INPUT: &[Since] =
+    &[since(1, INPUT_OUTPUT, T_FLOATS_V1), since(6, INPUT_OUTPUT, T_FLOATS_V1), since(13, INPUT_OUTPUT, T_FLOATS)];
 const NAMED_X: &[Since] = &[since(1, X_Y, T_FLOATS_V1), since(6, X_Y, T_FLOATS_V1), since(13, X_Y, T_FLOATS)];
 
 /// Exp of `ai.onnx`.

@@ -17,15 +17,13 @@ const BINARY: OpDef =
     OpDef { kernels: Kernels::NONE.cpu::<Binary>(), in_place: &[(0, 0), (1, 0)], layouts: Layouts::Follows, ..OpDef::ONNX };
 
 /// And of `ai.onnx`.
-pub static AND: OpDef =
-    OpDef { name: "And", versions: LOGIC, load: |a| binary(a, and, |a, b| known(a, b, |a, b| a & b)), ..BINARY };
+pub static AND: OpDef = OpDef { name: "And", versions: LOGIC, load: |a| binary(a, and, |a, b| known(a, b, |a, b| a & b)), ..BINARY };
 
 /// Or of `ai.onnx`.
 pub static OR: OpDef = OpDef { name: "Or", versions: LOGIC, load: |a| binary(a, or, |a, b| known(a, b, |a, b| a | b)), ..BINARY };
 
 /// Xor of `ai.onnx`.
-pub static XOR: OpDef =
-    OpDef { name: "Xor", versions: LOGIC, load: |a| binary(a, xor, |a, b| known(a, b, |a, b| a ^ b)), ..BINARY };
+pub static XOR: OpDef = OpDef { name: "Xor", versions: LOGIC, load: |a| binary(a, xor, |a, b| known(a, b, |a, b| a ^ b)), ..BINARY };
 
 /// Not of `ai.onnx`.
 pub static NOT: OpDef =
@@ -51,15 +49,24 @@ fn by_width<T>(dtype: DType, loops: [T; 4]) -> Option<T> {
 }
 
 fn and(dtype: DType) -> Option<Box<dyn Zip>> {
-    by_width(dtype, [pairs_wide(|a: u8, b: u8| a & b), pairs(|a: u16, b: u16| a & b), pairs(|a: u32, b: u32| a & b), pairs(|a: u64, b: u64| a & b)])
+    by_width(
+        dtype,
+        [pairs_wide(|a: u8, b: u8| a & b), pairs(|a: u16, b: u16| a & b), pairs(|a: u32, b: u32| a & b), pairs(|a: u64, b: u64| a & b)],
+    )
 }
 
 fn or(dtype: DType) -> Option<Box<dyn Zip>> {
-    by_width(dtype, [pairs_wide(|a: u8, b: u8| a | b), pairs(|a: u16, b: u16| a | b), pairs(|a: u32, b: u32| a | b), pairs(|a: u64, b: u64| a | b)])
+    by_width(
+        dtype,
+        [pairs_wide(|a: u8, b: u8| a | b), pairs(|a: u16, b: u16| a | b), pairs(|a: u32, b: u32| a | b), pairs(|a: u64, b: u64| a | b)],
+    )
 }
 
 fn xor(dtype: DType) -> Option<Box<dyn Zip>> {
-    by_width(dtype, [pairs_wide(|a: u8, b: u8| a ^ b), pairs(|a: u16, b: u16| a ^ b), pairs(|a: u32, b: u32| a ^ b), pairs(|a: u64, b: u64| a ^ b)])
+    by_width(
+        dtype,
+        [pairs_wide(|a: u8, b: u8| a ^ b), pairs(|a: u16, b: u16| a ^ b), pairs(|a: u32, b: u32| a ^ b), pairs(|a: u64, b: u64| a ^ b)],
+    )
 }
 
 fn not(dtype: DType) -> Option<Box<dyn Map>> {

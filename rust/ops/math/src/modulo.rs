@@ -1,6 +1,7 @@
 //! Mod: the remainder of a division.
 
 use base::DType;
+use num_traits::Zero;
 use op::{Kernels, OpDef, since};
 
 use crate::elementwise::{Binary, Zip, binary, float_zip, for_integers, pairs, unknown};
@@ -30,8 +31,7 @@ fn truncated(dtype: DType) -> Option<Box<dyn Zip>> {
 fn floored(dtype: DType) -> Option<Box<dyn Zip>> {
     for_integers!(dtype, T => pairs(|a: T, b: T| {
         let r = if b == 0 { 0 } else { a.wrapping_rem(b) };
-        // `min` with 0 tells the sign of signed types, and says that of unsigned ones is never negative.
-        if r != 0 && (r.min(0) == 0) != (b.min(0) == 0) { r.wrapping_add(b) } else { r }
+        if r != 0 && (r < T::zero()) != (b < T::zero()) { r.wrapping_add(b) } else { r }
     }))
     .or_else(|| {
         let single = |a: f32, b: f32| floored_f64(a.into(), b.into()) as f32;
@@ -59,7 +59,9 @@ mod tests {
     #[test]
     fn signs_of_integers() {
         let (a, b) = ([7i32, -7, 7, -7, 6, i32::MIN, 5], [3i32, 3, -3, -3, -3, -1, 0]);
-        let run = |fmod: i64| single(&MOD, 13).attr("fmod", fmod).input([7], &a).input([7], &b).tensor().unwrap().slice::<i32>().unwrap().to_vec();
+        let run = |fmod: i64| {
+            single(&MOD, 13).attr("fmod", fmod).input([7], &a).input([7], &b).tensor().unwrap().slice::<i32>().unwrap().to_vec()
+        };
         assert_eq!(run(0), [1, 2, -2, -1, 0, 0, 0]);
         assert_eq!(run(1), [1, -1, 1, -1, 0, 0, 0]);
         let t = single(&MOD, 10).input([2], &[200u8, 7]).input([], &[150u8]).tensor().unwrap();

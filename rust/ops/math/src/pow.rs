@@ -82,7 +82,8 @@ fn power(x: DType, y: DType, inner: DType) -> Option<Box<dyn Zip>> {
     if x == inner && y == inner {
         return Some(function);
     }
-    let convert = |from: DType, to: DType| if from == to { Some(None) } else { cast(from, to, Rounding::default()).map(|m| Some(Convert(m))) };
+    let convert =
+        |from: DType, to: DType| if from == to { Some(None) } else { cast(from, to, Rounding::default()).map(|m| Some(Convert(m))) };
     let sizes = ([x.size()?, y.size()?], x.size()?);
     Some(Box::new(ZipThrough { load: [convert(x, inner)?, convert(y, inner)?], inner: function, store: convert(inner, x)?, sizes }))
 }
@@ -181,7 +182,8 @@ mod tests {
         assert_close(&t, &[1024.0, 0.5, 59049.0, 1.0 / 3.0], 1e-15, 0.0);
         let h = [2f32, 3.0].map(half::f16::from_f32);
         assert_close(&single(&POW, 13).input([2], &h).input([2], &[3u64, 2]).tensor().unwrap(), &[8.0, 9.0], 0.0, 0.0);
-        let t = single(&POW, 1).attr("broadcast", 1).attr("axis", 0).input([2, 2], &[1f32, 2.0, 3.0, 4.0]).input([2], &[1f32, 2.0]).tensor();
+        let t =
+            single(&POW, 1).attr("broadcast", 1).attr("axis", 0).input([2, 2], &[1f32, 2.0, 3.0, 4.0]).input([2], &[1f32, 2.0]).tensor();
         assert_close(&t.unwrap(), &[1.0, 2.0, 9.0, 16.0], 1e-6, 0.0);
     }
 

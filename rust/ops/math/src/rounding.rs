@@ -36,10 +36,12 @@ mod tests {
     use super::*;
     use testkit::{assert_close, single};
 
+    type Real = fn(f64) -> f64;
+
     #[test]
     fn halves_and_signs() {
         let x = [-2.5f64, -1.5, -0.5, -0.2, 0.5, 1.5, 2.5, 3.7, f64::NAN, f64::INFINITY, 1e300];
-        let cases: [(&OpDef, fn(f64) -> f64); 3] = [(&FLOOR, f64::floor), (&CEIL, f64::ceil), (&ROUND, f64::round_ties_even)];
+        let cases: [(&OpDef, Real); 3] = [(&FLOOR, f64::floor), (&CEIL, f64::ceil), (&ROUND, f64::round_ties_even)];
         for (def, f) in cases {
             assert_close(&single(def, 13).input([11], &x).tensor().unwrap(), &x.map(f), 0.0, 0.0);
             let (x, want) = (x.map(|x| x as f32), x.map(|x| f((x as f32).into())));

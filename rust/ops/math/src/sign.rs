@@ -48,8 +48,24 @@ fn sign(dtype: DType) -> Option<Box<dyn Map>> {
         .or_else(|| {
             closures(
                 dtype,
-                |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x + 0.0 },
-                |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x + 0.0 },
+                |x| {
+                    if x > 0.0 {
+                        1.0
+                    } else if x < 0.0 {
+                        -1.0
+                    } else {
+                        x + 0.0
+                    }
+                },
+                |x| {
+                    if x > 0.0 {
+                        1.0
+                    } else if x < 0.0 {
+                        -1.0
+                    } else {
+                        x + 0.0
+                    }
+                },
             )
         })
 }

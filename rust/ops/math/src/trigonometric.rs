@@ -66,9 +66,11 @@ mod tests {
     use super::*;
     use testkit::{assert_close, single};
 
+    type Real = fn(f64) -> f64;
+
     #[test]
     fn values_and_domains() {
-        let cases: [(&OpDef, fn(f64) -> f64); 11] = [
+        let cases: [(&OpDef, Real); 11] = [
             (&SIN, f64::sin),
             (&COS, f64::cos),
             (&TAN, f64::tan),

@@ -11,8 +11,7 @@ const MAX_SIGNATURE: &str = "data_0:T* -> max:T";
 const SUM_SIGNATURE: &str = "data_0:T* -> sum:T";
 const MEAN_SIGNATURE: &str = "data_0:T* -> mean:T";
 
-const FOLD: OpDef =
-    OpDef { kernels: Kernels::NONE.cpu::<Fold>(), in_place: &[(0, 0), (1, 0)], layouts: Layouts::Follows, ..OpDef::ONNX };
+const FOLD: OpDef = OpDef { kernels: Kernels::NONE.cpu::<Fold>(), in_place: &[(0, 0), (1, 0)], layouts: Layouts::Follows, ..OpDef::ONNX };
 
 const fn extremes(signature: &'static str) -> [Since; 5] {
     [

@@ -32,7 +32,12 @@ pub(crate) fn named(name: &str, parameters: &[f32]) -> Result<Option<Activation>
         "Silu" => (Activation::Silu, 0),
         _ => bail!(InvalidGraph, "attribute 'activation' is '{name}', which is no activation"),
     };
-    ensure!(parameters.len() <= count || name == "Relu", InvalidGraph, "activation {name} has {count} parameters, not {}", parameters.len());
+    ensure!(
+        parameters.len() <= count || name == "Relu",
+        InvalidGraph,
+        "activation {name} has {count} parameters, not {}",
+        parameters.len()
+    );
     Ok(Some(activation))
 }
 
@@ -60,10 +65,28 @@ pub(crate) fn apply<A: Real>(activation: Activation, x: &mut [A]) {
 fn wide(activation: Activation, x: f64) -> f64 {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     match activation {
-        Activation::Relu => if x > 0.0 || x.is_nan() { x } else { 0.0 },
+        Activation::Relu => {
+            if x > 0.0 || x.is_nan() {
+                x
+            } else {
+                0.0
+            }
+        }
         Activation::Clip { low, high } => x.max(low.into()).min(high.into()),
-        Activation::LeakyRelu(alpha) => if x >= 0.0 { x } else { x * f64::from(alpha) },
-        Activation::Elu(alpha) => if x >= 0.0 { x } else { x.exp_m1() * f64::from(alpha) },
+        Activation::LeakyRelu(alpha) => {
+            if x >= 0.0 {
+                x
+            } else {
+                x * f64::from(alpha)
+            }
+        }
+        Activation::Elu(alpha) => {
+            if x >= 0.0 {
+                x
+            } else {
+                x.exp_m1() * f64::from(alpha)
+            }
+        }
         Activation::Sigmoid => sigmoid(x),
         Activation::HardSigmoid { alpha, beta } => (x * f64::from(alpha) + f64::from(beta)).clamp(0.0, 1.0),
         Activation::Tanh => x.tanh(),

@@ -1,13 +1,17 @@
 //! Operators of neural networks: products, convolutions, norms.
 
 mod activation;
+#[cfg(test)]
+mod blocked_tests;
 mod body;
 mod chunks;
 pub mod conv;
 mod floats;
+mod fold;
 mod infer;
 pub mod matmul;
 pub mod norm;
+pub mod pool;
 mod real;
 pub mod softmax;
 mod widen;
@@ -22,9 +26,12 @@ pub fn channel_block() -> u8 {
 
 /// The operators of this crate.
 pub static OPS: &[&OpDef] = &[
+    &conv::integer::CONV_INTEGER,
     &conv::plain::CONV,
     &conv::plain::FUSED_CONV,
+    &conv::quantized::Q_LINEAR_CONV,
     &conv::reorder::REORDER,
+    &conv::transpose::CONV_TRANSPOSE,
     &matmul::fused::FUSED_MAT_MUL,
     &matmul::fused::TRANSPOSE_MAT_MUL,
     &matmul::general::FUSED_GEMM,
@@ -44,6 +51,12 @@ pub static OPS: &[&OpDef] = &[
     &norm::rms::SIMPLIFIED_LAYER_NORMALIZATION,
     &norm::skip::SKIP_LAYER_NORMALIZATION,
     &norm::skip::SKIP_SIMPLIFIED_LAYER_NORMALIZATION,
+    &pool::global::GLOBAL_AVERAGE_POOL,
+    &pool::global::GLOBAL_LP_POOL,
+    &pool::global::GLOBAL_MAX_POOL,
+    &pool::window::AVERAGE_POOL,
+    &pool::window::LP_POOL,
+    &pool::window::MAX_POOL,
     &softmax::LOG_SOFTMAX,
     &softmax::SOFTMAX,
 ];

@@ -37,7 +37,6 @@ pub(crate) fn take<'a, T>(rest: &mut &'a mut [T], len: usize) -> base::Result<&'
     Ok(head)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -90,7 +90,10 @@ mod tests {
         check(single(&ELU, 6).attr("alpha", 2.0f32).input([6], &x).tensor().unwrap(), |x| elu(x, 2.0));
         check(single(&SELU, 6).input([6], &x).tensor().unwrap(), |x| 1.050_701 * elu(x, 1.673_263_2));
         check(single(&SELU, 1).input([2, 3], &X).tensor().unwrap(), |x| 1.0507 * elu(x, 1.6732));
-        check(single(&CELU, 12).attr("alpha", 0.5f32).input([6], &x).tensor().unwrap(), |x| if x > 0.0 { x } else { 0.5 * (x / 0.5).exp_m1() });
+        check(
+            single(&CELU, 12).attr("alpha", 0.5f32).input([6], &x).tensor().unwrap(),
+            |x| if x > 0.0 { x } else { 0.5 * (x / 0.5).exp_m1() },
+        );
         check(single(&CELU, 28).input([6], &X).tensor().unwrap(), |x| elu(x, 1.0));
         assert!(single(&CELU, 12).input([6], &X).tensor().is_err());
     }

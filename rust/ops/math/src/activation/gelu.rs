@@ -21,16 +21,11 @@ pub static GELU: OpDef = OpDef {
     ..SELF
 };
 
-const CONTRIB: OpDef =
-    OpDef { kernels: Kernels::NONE.cpu::<Unary>(), in_place: &[(0, 0)], layouts: Layouts::Follows, ..OpDef::MICROSOFT };
+const CONTRIB: OpDef = OpDef { kernels: Kernels::NONE.cpu::<Unary>(), in_place: &[(0, 0)], layouts: Layouts::Follows, ..OpDef::MICROSOFT };
 
 /// Gelu of `com.microsoft`: the exact form.
-pub static MICROSOFT_GELU: OpDef = OpDef {
-    name: "Gelu",
-    versions: &[since(1, X_Y, T_FLOATS)],
-    load: |a| with(a, [0.0; 2], |d, _| floats(d, Gelu, exact)),
-    ..CONTRIB
-};
+pub static MICROSOFT_GELU: OpDef =
+    OpDef { name: "Gelu", versions: &[since(1, X_Y, T_FLOATS)], load: |a| with(a, [0.0; 2], |d, _| floats(d, Gelu, exact)), ..CONTRIB };
 
 /// QuickGelu of `com.microsoft`: `x sigmoid(alpha x)`.
 pub static QUICK_GELU: OpDef = OpDef {
@@ -127,13 +122,17 @@ mod tests {
 
     #[test]
     fn exact_and_approximate() {
-        let whole = |x: f64| if x == f64::NEG_INFINITY { 0.0 } else { x / 2.0 * (1.0 + crate::special::erf(x * std::f64::consts::FRAC_1_SQRT_2)) };
+        let whole =
+            |x: f64| if x == f64::NEG_INFINITY { 0.0 } else { x / 2.0 * (1.0 + crate::special::erf(x * std::f64::consts::FRAC_1_SQRT_2)) };
         assert!(X[1..].iter().all(|&x| x.is_nan() || (whole(x) - exact(x)).abs() < 1e-14));
         check(|x| single(&GELU, 20).value(x).tensor().unwrap(), exact);
         check(|x| single(&GELU, 20).attr("approximate", "tanh").value(x).tensor().unwrap(), by_tanh);
         check(|x| single(&MICROSOFT_GELU, 1).value(x).tensor().unwrap(), exact);
         check(|x| single(&FAST_GELU, 1).value(x).tensor().unwrap(), by_tanh);
-        check(|x| single(&QUICK_GELU, 1).value(x).tensor().unwrap(), |x| if x < -500.0 { 0.0 } else { x * sigmoid(f64::from(1.702f32) * x) });
+        check(
+            |x| single(&QUICK_GELU, 1).value(x).tensor().unwrap(),
+            |x| if x < -500.0 { 0.0 } else { x * sigmoid(f64::from(1.702f32) * x) },
+        );
         assert!(single(&GELU, 20).attr("approximate", "sigmoid").input([1], &[1f32]).tensor().is_err());
     }
 

@@ -7,8 +7,8 @@ use op::{Attrs, Kernels, Layouts, Op, OpDef, TypeSet, since};
 
 use crate::cast::Cut;
 use crate::elementwise::{
-    Align, Binary, Map, SELF, Zip, closures, consumed_inputs, each, each_wide, float_map, float_zip, for_integers, pairs, pairs_wide, plain,
-    unknown, vector, with,
+    Align, Binary, Map, SELF, Zip, closures, consumed_inputs, each, each_wide, float_map, float_zip, for_integers, pairs, pairs_wide,
+    plain, unknown, vector, with,
 };
 use crate::types::{INPUT_OUTPUT, SIGNED, T_FLOATS, T_FLOATS_V1, T_NUMERIC_V1, X_Y};
 
@@ -91,9 +91,25 @@ fn thresholded(dtype: DType, alpha: f32) -> Option<Box<dyn Map>> {
 }
 
 fn shrink(dtype: DType, [bias, lambd]: [f32; 2]) -> Option<Box<dyn Map>> {
-    let single = move |x: f32| if x > lambd { x - bias } else if x < -lambd { x + bias } else { 0.0 };
+    let single = move |x: f32| {
+        if x > lambd {
+            x - bias
+        } else if x < -lambd {
+            x + bias
+        } else {
+            0.0
+        }
+    };
     let (shift, limit) = (f64::from(bias), f64::from(lambd));
-    let double = move |x: f64| if x > limit { x - shift } else if x < -limit { x + shift } else { 0.0 };
+    let double = move |x: f64| {
+        if x > limit {
+            x - shift
+        } else if x < -limit {
+            x + shift
+        } else {
+            0.0
+        }
+    };
     closures(dtype, single, double).or_else(|| for_integers!(dtype, T => each(move |x: T| T::cut(double(x as f64)))))
 }
 

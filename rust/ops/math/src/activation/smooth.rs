@@ -53,11 +53,12 @@ mod tests {
     use super::*;
     use testkit::{assert_close, single};
 
+    type Real = fn(f64) -> f64;
+
     #[test]
     fn values() {
         let x = [-1000.0, -20.0, -0.5, 0.0, 3.0, 1000.0, f64::NAN];
-        let cases: [(&OpDef, fn(f64) -> f64); 3] =
-            [(&SOFTPLUS, softplus), (&SOFTSIGN, |x| x / (1.0 + x.abs())), (&MISH, |x| x * softplus(x).tanh())];
+        let cases: [(&OpDef, Real); 3] = [(&SOFTPLUS, softplus), (&SOFTSIGN, |x| x / (1.0 + x.abs())), (&MISH, |x| x * softplus(x).tanh())];
         for (def, f) in cases {
             let want = x.map(f);
             assert_close(&single(def, 18).input([7], &x).tensor().unwrap(), &want, 1e-14, 0.0);

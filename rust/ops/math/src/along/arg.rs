@@ -11,8 +11,12 @@ use crate::elementwise::{Target, check_apart};
 use crate::types::{T_NUMERIC, T_NUMERIC_V1};
 
 const SIGNATURE: &str = "data:T -> reduced:int64";
-const VERSIONS: &[Since] =
-    &[since(1, SIGNATURE, T_NUMERIC_V1), since(11, SIGNATURE, T_NUMERIC_V1), since(12, SIGNATURE, T_NUMERIC_V1), since(13, SIGNATURE, T_NUMERIC)];
+const VERSIONS: &[Since] = &[
+    since(1, SIGNATURE, T_NUMERIC_V1),
+    since(11, SIGNATURE, T_NUMERIC_V1),
+    since(12, SIGNATURE, T_NUMERIC_V1),
+    since(13, SIGNATURE, T_NUMERIC),
+];
 
 /// ArgMax of `ai.onnx`.
 pub static ARG_MAX: OpDef =
@@ -80,7 +84,8 @@ impl Prepared for Arg {
         ensure!(out.len() == count, Fail, "the output has {} elements, not {count}", out.len());
         let target = Target::new(out.as_mut_ptr().cast(), 8);
         // SAFETY: each index below `count` is found once and written by the one chunk that found it.
-        let write = |outer: usize, inner: usize, index: usize| unsafe { target.at(outer * split.inner + inner).cast::<i64>().write(index as i64) };
+        let write =
+            |outer: usize, inner: usize, index: usize| unsafe { target.at(outer * split.inner + inner).cast::<i64>().write(index as i64) };
         // SAFETY: `bytes` proves the elements of the shape to be there.
         let done = unsafe { search(input.dtype(), bytes.as_ptr(), split, self.wanted, &write) };
         ensure!(done.is_some(), NotImplemented, "elements of {} have no order", input.dtype());

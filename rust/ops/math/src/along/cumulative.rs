@@ -16,8 +16,7 @@ const CURRENT: &[(&str, TypeSet)] = &[("T", HIGH_PRECISION), ("T2", INDEX)];
 /// Elements that a chunk handles at least.
 const CHUNK: usize = 16 * 1024;
 
-const CUMULATIVE: OpDef =
-    OpDef { kernels: Kernels::NONE.cpu::<Cumulative>(), in_place: &[(0, 0)], host: Mask::of(0b10, 0), ..OpDef::ONNX };
+const CUMULATIVE: OpDef = OpDef { kernels: Kernels::NONE.cpu::<Cumulative>(), in_place: &[(0, 0)], host: Mask::of(0b10, 0), ..OpDef::ONNX };
 
 /// CumSum of `ai.onnx`. Sums are kept in `f64`, or in 64-bit integers that wrap around.
 pub static CUM_SUM: OpDef = OpDef {
@@ -58,15 +57,30 @@ impl CpuKernel for Cumulative {
         let dtype = cx.dtype(0)?;
         let size = dtype.size().ok_or_else(|| cx.no_kernel(dtype))?;
         let scan = match dtype {
-            DType::F32 | DType::F16 | DType::BF16 => tile::<f32>,
-            DType::F64 => tile::<f64>,
-            DType::I32 => tile::<i32>,
-            DType::I64 => tile::<i64>,
-            DType::U32 => tile::<u32>,
-            DType::U64 => tile::<u64>,
+            DType::F32 | DType::F16 | DType::BF16 => self.tile::<f32>(),
+            DType::F64 => self.tile::<f64>(),
+            DType::I32 => self.tile::<i32>(),
+            DType::I64 => self.tile::<i64>(),
+            DType::U32 => self.tile::<u32>(),
+            DType::U64 => self.tile::<u64>(),
             _ => return Err(cx.no_kernel(dtype)),
         };
         Ok(Box::new(Kernel { op: self.clone(), dtype, size, scan, load: Convert::widen(dtype), store: Convert::narrow(dtype) }))
+    }
+}
+
+/// Scans one tile.
+type ScanTile = unsafe fn(&Scan<'_>, usize);
+
+impl Cumulative {
+    /// The scan of a type: what its inner loop does is known when it is compiled.
+    fn tile<T: Summand + Element>(&self) -> ScanTile {
+        match (self.product, self.exclusive) {
+            (false, false) => tile::<T, false, false>,
+            (false, true) => tile::<T, false, true>,
+            (true, false) => tile::<T, true, false>,
+            (true, true) => tile::<T, true, true>,
+        }
     }
 }
 
@@ -74,8 +88,7 @@ struct Kernel {
     op: Cumulative,
     dtype: DType,
     size: usize,
-    /// Scans one tile.
-    scan: unsafe fn(&Scan<'_>, usize),
+    scan: ScanTile,
     load: Option<Convert>,
     store: Option<Convert>,
 }
@@ -141,14 +154,14 @@ impl Scan<'_> {
 ///
 /// # Safety
 /// The tensors are of type `T` once loaded and have the elements of the split, of which the tile belongs to the caller alone.
-unsafe fn tile<T: Summand + Element>(scan: &Scan<'_>, unit: usize) {
+unsafe fn tile<T: Summand + Element, const PRODUCT: bool, const EXCLUSIVE: bool>(scan: &Scan<'_>, unit: usize) {
     let Scan { op, split, .. } = *scan;
     let (outer, first, n) = split.tile(unit);
-    let start = if op.product { T::ONE } else { T::ZERO };
+    let start = if PRODUCT { T::ONE } else { T::ZERO };
     let mut buffer = Buffer::default();
     let step = |acc: &mut T::Acc, x: &mut T| {
-        let next = if op.product { T::mul(*acc, x.widen()) } else { T::add(*acc, x.widen()) };
-        *x = T::narrow(if op.exclusive { *acc } else { next });
+        let next = if PRODUCT { T::mul(*acc, x.widen()) } else { T::add(*acc, x.widen()) };
+        *x = T::narrow(if EXCLUSIVE { *acc } else { next });
         *acc = next;
     };
     let (width, rows) = if split.inner == 1 { (BLOCK, split.len.div_ceil(BLOCK)) } else { (n, split.len) };

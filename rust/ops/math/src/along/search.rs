@@ -2,13 +2,17 @@
 
 use base::threads::parallel_for;
 use base::{DType, Element};
+use simd::{Kernel, Simd};
 
 use super::split::{Reader, Split, TILE};
 use crate::elementwise::{BLOCK, Buffer, Convert, for_integers, vectorize};
-use crate::reduce::{Extreme, Fold, Summand};
+use crate::reduce::{Extreme, Row, Summand};
 
 /// Elements that a chunk looks at, at least.
 const CHUNK: usize = 16 * 1024;
+
+/// Columns that are compared side by side.
+const LANES: usize = 16;
 
 /// Which of several elements is found.
 #[derive(Clone, Copy, Debug)]
@@ -19,33 +23,30 @@ pub(super) struct Wanted {
     pub(super) last: bool,
 }
 
+/// What is told where an element was found: its outer index, its inner one, and that along the axis.
+pub(super) type Found<'a> = &'a (dyn Fn(usize, usize, usize) + Sync);
+
 /// Calls `found(outer, inner, index)` with where along the axis the wanted element is; NaN is wanted before all others. `None` for types
 /// without order. The axis is not empty.
 ///
 /// # Safety
-/// `address` is that of the elements of `split`, of type `dtype`.
-pub(super) unsafe fn search(
-    dtype: DType,
-    address: *const u8,
-    split: Split,
-    wanted: Wanted,
-    found: &(dyn Fn(usize, usize, usize) + Sync),
-) -> Option<()> {
+/// `address` is that of the elements of `split`, of type `dtype`. An axis that is not the innermost has at most `i32::MAX` elements.
+pub(super) unsafe fn search(dtype: DType, address: *const u8, split: Split, wanted: Wanted, found: Found<'_>) -> Option<()> {
     let load = Convert::widen(dtype);
     let reader = Reader { address, size: dtype.size()?, load: load.as_ref() };
+    let find: unsafe fn(Reader<'_>, Split, Wanted, Found<'_>) = match dtype {
+        DType::F32 | DType::F16 | DType::BF16 => typed::<f32>,
+        DType::F64 => typed::<f64>,
+        _ => for_integers!(dtype, T => typed::<T> as unsafe fn(Reader<'_>, Split, Wanted, Found<'_>))?,
+    };
     // SAFETY: as the caller vouches; 16-bit floats are loaded as `f32`.
-    unsafe {
-        match dtype {
-            DType::F32 | DType::F16 | DType::BF16 => Some(typed::<f32>(reader, split, wanted, found)),
-            DType::F64 => Some(typed::<f64>(reader, split, wanted, found)),
-            _ => for_integers!(dtype, T => typed::<T>(reader, split, wanted, found)),
-        }
-    }
+    unsafe { find(reader, split, wanted, found) };
+    Some(())
 }
 
 /// # Safety
 /// As for [`search`], with `T` the type that is read.
-unsafe fn typed<T: Summand + Element>(reader: Reader<'_>, split: Split, wanted: Wanted, found: &(dyn Fn(usize, usize, usize) + Sync)) {
+unsafe fn typed<T: Summand + Element>(reader: Reader<'_>, split: Split, wanted: Wanted, found: Found<'_>) {
     let units = split.outer * split.tiles();
     let per_unit = split.len * split.inner.min(TILE);
     let at_once = (CHUNK / per_unit.max(1)).max(1);
@@ -65,14 +66,11 @@ unsafe fn typed<T: Summand + Element>(reader: Reader<'_>, split: Split, wanted: 
     });
 }
 
-/// Whether `x` takes the place of `best`, which came before it.
+/// Whether `x` takes the place of `best`, which came before it. Without branches, so that vectors can tell.
 #[inline(always)]
-fn replaces<T: Summand>(x: T, best: T, wanted: Wanted) -> bool {
-    if x.is_nan() || best.is_nan() {
-        return x.is_nan() && (wanted.last || !best.is_nan());
-    }
-    let better = if wanted.greatest { x > best } else { x < best };
-    better || (wanted.last && x == best)
+fn replaces<T: Summand>(x: T, best: T, greatest: bool, last: bool) -> bool {
+    let better = if greatest { x > best } else { x < best };
+    (!best.is_nan() & (better | x.is_nan())) | (last & ((x == best) | (x.is_nan() & best.is_nan())))
 }
 
 /// The index in a row: block by block, first the value, then its place if it is the best yet.
@@ -85,7 +83,7 @@ unsafe fn row<T: Summand + Element>(reader: Reader<'_>, start: usize, len: usize
         // SAFETY: as the caller vouches.
         let block: &[T] = unsafe { reader.read::<T>(start + at, BLOCK.min(len - at), buffer) };
         let value = extreme(block, wanted.greatest);
-        if best.is_some_and(|(best, _)| !replaces(value, best, wanted)) {
+        if best.is_some_and(|(best, _)| !replaces(value, best, wanted.greatest, wanted.last)) {
             continue;
         }
         let same = |x: &T| *x == value || (x.is_nan() && value.is_nan());
@@ -103,20 +101,6 @@ fn extreme<T: Summand>(block: &[T], greatest: bool) -> T {
     }
 }
 
-struct Row<'a, F: Fold> {
-    fold: F,
-    x: &'a [F::Item],
-}
-
-impl<F: Fold> simd::Kernel for Row<'_, F> {
-    type Output = F::Acc;
-
-    #[inline(always)]
-    fn run<S: simd::Simd>(self, _: S) -> F::Acc {
-        self.fold.row(self.fold.start(), self.x)
-    }
-}
-
 /// The indices in a tile of columns.
 ///
 /// # Safety
@@ -127,18 +111,63 @@ unsafe fn columns<T: Summand + Element>(
     (outer, first, n): (usize, usize, usize),
     wanted: Wanted,
     buffer: &mut Buffer,
-    found: &(dyn Fn(usize, usize, usize) + Sync),
+    found: Found<'_>,
 ) {
     let mut best = [T::LEAST; TILE];
-    let mut places = [0usize; TILE];
+    let mut places = [0i32; TILE];
     for index in 0..split.len {
         // SAFETY: as the caller vouches.
         let row: &[T] = unsafe { reader.read::<T>((outer * split.len + index) * split.inner + first, n, buffer) };
-        for ((x, best), place) in row.iter().zip(&mut best).zip(&mut places) {
-            if index == 0 || replaces(*x, *best, wanted) {
-                (*best, *place) = (*x, index);
-            }
+        if index == 0 {
+            best[..n].copy_from_slice(row);
+        } else {
+            vectorize(T::WIDE, Compare { row, best: &mut best[..n], places: &mut places[..n], index: index as i32, wanted });
         }
     }
-    places[..n].iter().enumerate().for_each(|(column, place)| found(outer, first + column, *place));
+    places[..n].iter().enumerate().for_each(|(column, place)| found(outer, first + column, *place as usize));
+}
+
+/// A row compared to the best so far.
+struct Compare<'a, T> {
+    row: &'a [T],
+    best: &'a mut [T],
+    places: &'a mut [i32],
+    index: i32,
+    wanted: Wanted,
+}
+
+impl<T: Summand> Compare<'_, T> {
+    #[inline(always)]
+    fn each(self, replaces: impl Fn(T, T) -> bool) {
+        let step = |x: T, best: &mut T, place: &mut i32| {
+            let better = replaces(x, *best);
+            *best = if better { x } else { *best };
+            *place = if better { self.index } else { *place };
+        };
+        let (row, row_rest) = self.row.as_chunks::<LANES>();
+        let (best, best_rest) = self.best.as_chunks_mut::<LANES>();
+        let (places, places_rest) = self.places.as_chunks_mut::<LANES>();
+        for ((x, best), place) in row.iter().zip(best).zip(places) {
+            // Written whole: keeping the old values would else become stores under a mask, which are slow.
+            let (mut new, mut new_places) = (*best, *place);
+            (0..LANES).for_each(|i| step(x[i], &mut new[i], &mut new_places[i]));
+            (*best, *place) = (new, new_places);
+        }
+        let rest = best_rest.iter_mut().zip(places_rest);
+        row_rest.iter().zip(rest).for_each(|(x, (best, place))| step(*x, best, place));
+    }
+}
+
+impl<T: Summand> Kernel for Compare<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        match (self.wanted.greatest, self.wanted.last) {
+            (true, false) => self.each(|x, best| replaces(x, best, true, false)),
+            (true, true) => self.each(|x, best| replaces(x, best, true, true)),
+            (false, false) => self.each(|x, best| replaces(x, best, false, false)),
+            (false, true) => self.each(|x, best| replaces(x, best, false, true)),
+        }
+    }
 }

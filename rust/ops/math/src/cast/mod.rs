@@ -52,14 +52,8 @@ const VERSIONS: &[Since] = &[
 /// Cast of `ai.onnx`.
 ///
 /// A float that does not fit an integer type gives what processors give; text is written and read as ONNX Runtime does.
-pub static CAST: OpDef = OpDef {
-    name: "Cast",
-    versions: VERSIONS,
-    load: load_cast,
-    kernels: Kernels::NONE.cpu::<Cast>(),
-    in_place: &[(0, 0)],
-    ..OpDef::ONNX
-};
+pub static CAST: OpDef =
+    OpDef { name: "Cast", versions: VERSIONS, load: load_cast, kernels: Kernels::NONE.cpu::<Cast>(), in_place: &[(0, 0)], ..OpDef::ONNX };
 
 #[derive(Clone, Debug)]
 struct Cast {
@@ -92,8 +86,8 @@ fn load_rounding(a: &Attrs<'_>) -> Result<Rounding> {
     }
     if a.since() >= 24 {
         let mode = a.string("round_mode", "up")?;
-        rounding.mode =
-            RoundMode::from_name(mode).ok_or_else(|| error!(InvalidGraph, "attribute 'round_mode' is '{mode}', not up, down or nearest"))?;
+        rounding.mode = RoundMode::from_name(mode)
+            .ok_or_else(|| error!(InvalidGraph, "attribute 'round_mode' is '{mode}', not up, down or nearest"))?;
     }
     Ok(rounding)
 }

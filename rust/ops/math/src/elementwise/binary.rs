@@ -7,7 +7,7 @@ use ir::{Dim, Dims, Fact};
 use op::{Attrs, CpuKernel, Infer, Op, Prepare, Prepared, Run, broadcast_dims};
 use smallvec::SmallVec;
 
-use super::driver::zip;
+use super::driver::{zip, zip_alike};
 use super::loops::Zip;
 use super::unary::consumed_inputs;
 
@@ -76,7 +76,9 @@ impl Align {
         let b = self.place(a.len(), b, Shape::checked_len(&known(b)).unwrap_or(0), Dim::Known(1))?;
         let disagree = || error!(InvalidGraph, "Incompatible dimensions: shape {b:?} cannot be laid over {a:?}");
         let out = broadcast_dims(&[Some(a), Some(&b)]).map_err(|_| disagree())?;
-        let differ = |x: &[Dim], y: &[Dim]| x.len() != y.len() || x.iter().zip(y).any(|(x, y)| x.known().zip(y.known()).is_some_and(|(x, y)| x != y));
+        let differ = |x: &[Dim], y: &[Dim]| {
+            x.len() != y.len() || x.iter().zip(y).any(|(x, y)| x.known().zip(y.known()).is_some_and(|(x, y)| x != y))
+        };
         match self {
             Self::Both => Ok(out),
             Self::Same => {
@@ -157,6 +159,9 @@ pub(crate) struct BinaryKernel {
 
 impl Prepared for BinaryKernel {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
+        if zip_alike(cx, &*self.function, self.from, self.to)? {
+            return Ok(());
+        }
         let (a, b) = (Shape::from(cx.input(0)?.shape()), Shape::from(cx.input(1)?.shape()));
         let (b, out) = self.align.shapes(&a, &b)?;
         zip(cx, &*self.function, self.from, self.to, [&a, &b], &out)
@@ -167,7 +172,11 @@ impl Prepared for BinaryKernel {
 ///
 /// # Errors
 /// As [`Align::load`].
-pub(crate) fn binary(a: &Attrs<'_>, function: fn(DType) -> Option<Box<dyn Zip>>, value: fn(&Dim, &Dim) -> Option<Dim>) -> Result<Box<dyn Op>> {
+pub(crate) fn binary(
+    a: &Attrs<'_>,
+    function: fn(DType) -> Option<Box<dyn Zip>>,
+    value: fn(&Dim, &Dim) -> Option<Dim>,
+) -> Result<Box<dyn Op>> {
     consumed_inputs(a);
     Ok(Box::new(Binary { function, output: None, align: Align::load(a)?, value }))
 }
@@ -176,7 +185,11 @@ pub(crate) fn binary(a: &Attrs<'_>, function: fn(DType) -> Option<Box<dyn Zip>>,
 ///
 /// # Errors
 /// As [`Align::load`].
-pub(crate) fn test(a: &Attrs<'_>, function: fn(DType) -> Option<Box<dyn Zip>>, value: fn(&Dim, &Dim) -> Option<Dim>) -> Result<Box<dyn Op>> {
+pub(crate) fn test(
+    a: &Attrs<'_>,
+    function: fn(DType) -> Option<Box<dyn Zip>>,
+    value: fn(&Dim, &Dim) -> Option<Dim>,
+) -> Result<Box<dyn Op>> {
     Ok(Box::new(Binary { function, output: Some(DType::Bool), align: Align::load(a)?, value }))
 }
 

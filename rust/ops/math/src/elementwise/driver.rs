@@ -1,11 +1,11 @@
 //! Applying an inner loop to whole tensors, in chunks for threads.
 
 use base::threads::parallel_ranges;
-use base::{DType, Result, Shape, TensorMut, TensorRef, ensure, error};
+use base::{DType, Layout, Result, Shape, TensorMut, TensorRef, ensure, error};
 use op::Run;
 
 use super::blocked::{clear_padding, same_order, stored_len};
-use super::loops::{Map, Zip};
+use super::loops::{Map, Source, Zip};
 use super::operand::{Cache, Operand};
 
 /// Bytes of the wider side that one chunk handles.
@@ -96,6 +96,29 @@ pub(crate) fn map(cx: &mut Run<'_>, f: &dyn Map, from: DType, to: DType) -> Resu
     Ok(())
 }
 
+/// Computes output 0, of type `to`, as `f` of inputs 0 and 1 of the given types, if all three are dense, of one shape, and small enough
+/// for one chunk; otherwise does nothing and says so. This is [`zip`] without what only others need.
+///
+/// # Errors
+/// `Fail` when the tensors are not as planned.
+pub(crate) fn zip_alike(cx: &Run<'_>, f: &dyn Zip, from: [DType; 2], to: DType) -> Result<bool> {
+    let (a, b) = (cx.input(0)?, cx.input(1)?);
+    let dense = |t: &TensorRef<'_>, dtype| t.dtype() == dtype && *t.layout() == Layout::Dense && t.memory().is_host();
+    let alike = a.shape() == b.shape() && cx.planned_output(0) == Some((to, a.shape(), &Layout::Dense));
+    let (size, len) = (element_size(from[0])?.max(element_size(from[1])?).max(element_size(to)?), a.len());
+    if !alike || !dense(&a, from[0]) || !dense(&b, from[1]) || len > grain(size) {
+        return Ok(false);
+    }
+    let out = target(&cx.output(0)?)?;
+    for (input, dtype) in [(&a, from[0]), (&b, from[1])] {
+        let source = element_size(dtype)?;
+        check_apart((input.address(), len * source), (out.address, len * out.size), source == out.size)?;
+    }
+    // SAFETY: all three hold `len` elements of the types of the loop, and the output is apart from each input or the same.
+    unsafe { f.run(Source::many(a.address()), Source::many(b.address()), out.address, len) };
+    Ok(true)
+}
+
 /// Computes output 0, of type `to`, as `f` of inputs 0 and 1 of the given types, seen in the given shapes and broadcast to `shape`.
 ///
 /// # Errors
@@ -108,11 +131,7 @@ pub(crate) fn zip(cx: &mut Run<'_>, f: &dyn Zip, from: [DType; 2], to: DType, di
     }
     ensure!(output.shape() == &**shape, Fail, "the output has shape {}, not {shape}", Shape::from(output.shape()));
     let to = target(&output)?;
-    let (len, a, b) = (
-        output.layout().stored_len(shape).unwrap_or(0),
-        operand(&a, dims[0], &output)?,
-        operand(&b, dims[1], &output)?,
-    );
+    let (len, a, b) = (output.layout().stored_len(shape).unwrap_or(0), operand(&a, dims[0], &output)?, operand(&b, dims[1], &output)?);
     check_overlap(&cx.input(0)?, &to, len)?;
     check_overlap(&cx.input(1)?, &to, len)?;
     parallel_ranges(len, grain(a.size().max(b.size()).max(to.size)), &|range| {

@@ -188,6 +188,10 @@ impl Operand {
     /// As for [`gather`](Self::gather), with `T` of the size of an element.
     unsafe fn gather_as<T: Copy>(&self, mut place: Place, n: usize, to: *mut T) {
         let from = self.address.cast::<T>();
+        if let [Axis { stride: 1, .. }, Axis { len, stride: 0 }] = self.axes[..] {
+            // SAFETY: as the caller vouches.
+            return unsafe { repeat(from, (place.indices[0], place.indices[1]), len, std::slice::from_raw_parts_mut(to, n)) };
+        }
         let inner = self.axes.len() - 1;
         let Axis { len: run, stride } = self.axes[inner];
         let mut done = 0;
@@ -204,6 +208,42 @@ impl Operand {
             }
             done += len;
             self.next_run(&mut place);
+        }
+    }
+}
+
+/// Each element from `from` on `len` times, beginning with repeat `start.1` of element `start.0`.
+///
+/// # Safety
+/// There are elements for all of `to`.
+unsafe fn repeat<T: Copy>(from: *const T, start: (usize, usize), len: usize, to: &mut [T]) {
+    let (head, rest) = to.split_at_mut(((len - start.1) % len).min(to.len()));
+    let first = start.0 + usize::from(start.1 > 0);
+    // SAFETY: as the caller vouches: each element that is read has a place in `to`.
+    unsafe {
+        if !head.is_empty() {
+            head.fill(from.add(start.0).read());
+        }
+        match len {
+            2 => repeat_whole::<T, 2>(from.add(first), rest),
+            3 => repeat_whole::<T, 3>(from.add(first), rest),
+            4 => repeat_whole::<T, 4>(from.add(first), rest),
+            8 => repeat_whole::<T, 8>(from.add(first), rest),
+            _ => rest.chunks_mut(len).enumerate().for_each(|(i, to)| to.fill(from.add(first + i).read())),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`repeat`].
+unsafe fn repeat_whole<T: Copy, const N: usize>(from: *const T, to: &mut [T]) {
+    let (whole, rest) = to.as_chunks_mut::<N>();
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let last = from.add(whole.len());
+        whole.iter_mut().enumerate().for_each(|(i, to)| *to = [from.add(i).read(); N]);
+        if !rest.is_empty() {
+            rest.fill(last.read());
         }
     }
 }
@@ -281,7 +321,7 @@ mod tests {
 
     #[test]
     fn reads_what_broadcasting_says() {
-        let cases: [(&[usize], &[usize]); 14] = [
+        let cases: [(&[usize], &[usize]); 17] = [
             (&[], &[]),
             (&[1], &[7]),
             (&[], &[3, 500]),
@@ -290,6 +330,9 @@ mod tests {
             (&[7], &[900, 7]),
             (&[900, 1], &[900, 7]),
             (&[9, 1], &[9, 700]),
+            (&[4000, 1], &[4000, 4]),
+            (&[4000, 1], &[4000, 5]),
+            (&[700, 1], &[700, 63]),
             (&[2, 1, 5], &[2, 300, 5]),
             (&[2, 1, 1, 5], &[2, 3, 40, 5]),
             (&[4, 1, 3, 1], &[4, 5, 3, 6]),

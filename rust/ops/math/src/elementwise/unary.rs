@@ -52,7 +52,6 @@ impl Prepared for Kernel {
     }
 }
 
-
 /// What `load` gives for a function without attributes; `consumed_inputs`, which the first versions had, has no meaning.
 ///
 /// # Errors

@@ -124,6 +124,23 @@ impl<F: Fold, O: Copy + 'static> Reduce for Typed<F, O> {
     }
 }
 
+/// One row, folded into an accumulator of its own.
+pub(crate) struct Row<'a, F: Fold> {
+    /// The fold.
+    pub(crate) fold: F,
+    /// The row.
+    pub(crate) x: &'a [F::Item],
+}
+
+impl<F: Fold> Kernel for Row<'_, F> {
+    type Output = F::Acc;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> F::Acc {
+        self.fold.row(self.fold.start(), self.x)
+    }
+}
+
 struct Rows<'a, F: Fold> {
     fold: F,
     accs: &'a mut [F::Acc],
@@ -171,7 +188,15 @@ impl<F: Fold> Kernel for Columns<'_, F> {
 
 #[inline(always)]
 fn add<F: Fold>(fold: F, accs: &mut [F::Acc], row: &[F::Item]) {
-    accs.iter_mut().zip(row).for_each(|(acc, x)| *acc = fold.step(*acc, *x));
+    let n = accs.len().min(row.len());
+    let ((accs, accs_rest), (row, row_rest)) = (accs[..n].as_chunks_mut::<LANES>(), row[..n].as_chunks::<LANES>());
+    for (accs, row) in accs.iter_mut().zip(row) {
+        // Written whole: a step that keeps the old value would else become a store under a mask, which is slow.
+        let mut new = *accs;
+        new.iter_mut().zip(row).for_each(|(acc, x)| *acc = fold.step(*acc, *x));
+        *accs = new;
+    }
+    accs_rest.iter_mut().zip(row_rest).for_each(|(acc, x)| *acc = fold.step(*acc, *x));
 }
 
 /// A fold of `f32`, applied to a 16-bit float type.

@@ -2,11 +2,18 @@
 
 use std::marker::PhantomData;
 
-use super::fold::Fold;
+use simd::math::Exp;
+use simd::{Simd, VecFn};
+
+use super::fold::{Fold, Row};
 use crate::cast::To;
+use crate::elementwise::vectorize;
 
 /// Elements whose exponentials are summed up at once.
 const PART: usize = 1024;
+
+/// Rows shorter than this are not worth a call.
+const SHORT: usize = 16;
 
 /// An element type that is summed up: floats in `f64`, integers in 64 bits that wrap around.
 pub(crate) trait Summand: Copy + Send + Sync + PartialOrd + 'static {
@@ -173,9 +180,16 @@ macro_rules! integer {
 float! {
     f32 {
         fn exponentials(x: &[f32], pivot: f64) -> f64 {
+            if x.len() < SHORT {
+                return x.iter().map(|x| f64::from((x - pivot as f32).exp())).sum();
+            }
             let mut powers = [0f32; PART];
-            let sums = x.chunks(PART).map(|x| simd::rows::exp_sub_sum(x, &mut powers[..x.len()], pivot as f32));
-            sums.map(f64::from).sum()
+            let sum = |x: &[f32]| {
+                let powers = &mut powers[..x.len()];
+                simd::map(Relative(pivot as f32), x, powers);
+                vectorize(true, Row { fold: Sum::<f32, ELEMENTS>::default(), x: powers })
+            };
+            x.chunks(PART).map(sum).sum()
         }
     }
     f64 {}
@@ -289,7 +303,8 @@ impl<T: Summand, const GREATEST: bool> Fold for Extreme<T, GREATEST> {
     #[inline(always)]
     fn step(self, acc: T, x: T) -> T {
         let better = if GREATEST { x > acc } else { x < acc };
-        if better || x.is_nan() { x } else { acc }
+        // Both are computed: a choice without a branch is one that vectors make.
+        if better | x.is_nan() { x } else { acc }
     }
 
     #[inline(always)]
@@ -305,6 +320,17 @@ pub(crate) struct Exponentials<T>(PhantomData<T>);
 impl<T> Default for Exponentials<T> {
     fn default() -> Self {
         Self(PhantomData)
+    }
+}
+
+/// `e^(x - pivot)`.
+#[derive(Clone, Copy)]
+struct Relative(f32);
+
+impl VecFn for Relative {
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S, x: S::F) -> S::F {
+        Exp.eval(s, s.sub(x, s.splat(self.0)))
     }
 }
 
@@ -351,9 +377,11 @@ impl<T: Summand> Fold for Exponentials<T> {
 
     fn row(self, acc: Scaled, x: &[T]) -> Scaled {
         x.chunks(PART).fold(acc, |acc, x| {
-            let max = x.iter().fold(f64::NEG_INFINITY, |max, x| if x.is_nan() || x.double() > max { x.double() } else { max });
-            let pivot = if acc.max > max { acc.max } else { max };
-            self.join(acc, Scaled { max: pivot, sum: T::exponentials(x, Scaled::pivot(pivot)) })
+            let greatest = Extreme::<T, true>::default();
+            let max = vectorize(T::WIDE, Row { fold: greatest, x }).double();
+            let max = if acc.max > max { acc.max } else { max };
+            let sum = T::exponentials(x, Scaled::pivot(max));
+            if acc.sum == 0.0 { Scaled { max, sum } } else { self.join(acc, Scaled { max, sum }) }
         })
     }
 

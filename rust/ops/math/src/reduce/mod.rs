@@ -15,10 +15,10 @@ use base::DType;
 use op::{Kernels, Mask, OpDef};
 
 use crate::elementwise::Convert;
-pub(crate) use fold::Fold;
+pub(crate) use fold::Row;
 use fold::{Halves, Reduce, Typed};
-pub(crate) use folds::{Extreme, Summand};
 use folds::{ELEMENTS, Exponentials, Product, SIZES, SQUARES, Sum};
+pub(crate) use folds::{Extreme, Summand};
 use operator::{ReduceOp, load};
 use versions::{EXTREMES, LOGARITHMS, OTHERS, SUMS};
 
@@ -68,8 +68,7 @@ pub static REDUCE_LOG_SUM_EXP: OpDef =
     OpDef { name: "ReduceLogSumExp", versions: LOGARITHMS, load: |a| load(a, Kind::LogSumExp), ..REDUCE };
 
 /// ReduceSumSquare of `ai.onnx`: the sum of the squares.
-pub static REDUCE_SUM_SQUARE: OpDef =
-    OpDef { name: "ReduceSumSquare", versions: OTHERS, load: |a| load(a, Kind::SumSquare), ..REDUCE };
+pub static REDUCE_SUM_SQUARE: OpDef = OpDef { name: "ReduceSumSquare", versions: OTHERS, load: |a| load(a, Kind::SumSquare), ..REDUCE };
 
 /// The fold of a kind for a type; `None` for types without one.
 fn fold_of(kind: Kind, dtype: DType) -> Option<Box<dyn Reduce>> {
@@ -163,7 +162,8 @@ mod tests {
             let x = sample(dims.iter().product());
             for bits in 1..1 << dims.len() {
                 let axes = axes_of(bits, dims.len());
-                let run = |def: &OpDef| single(def, 18).attr("keepdims", 0).input(dims.clone(), &x).input([axes.len()], &axes).tensor().unwrap();
+                let run =
+                    |def: &OpDef| single(def, 18).attr("keepdims", 0).input(dims.clone(), &x).input([axes.len()], &axes).tensor().unwrap();
                 let want = |start: f64, f: fn(f64, f64) -> f64| plainly(&x, &dims, bits, start, f);
                 assert_close(&run(&REDUCE_SUM), &want(0.0, |a, x| a + x), 1e-13, 1e-13);
                 assert_close(&run(&REDUCE_MAX), &want(f64::NEG_INFINITY, f64::max), 0.0, 0.0);

@@ -337,7 +337,15 @@ impl Work<'_> {
             Some(curve) => simd::map_in_place(curve, row),
             None if !self.addend.is_null() => {
                 let (low, high) = self.clamp();
-                row.iter_mut().for_each(|v| *v = if *v < low { low } else if *v > high { high } else { *v });
+                row.iter_mut().for_each(|v| {
+                    *v = if *v < low {
+                        low
+                    } else if *v > high {
+                        high
+                    } else {
+                        *v
+                    }
+                });
             }
             None => {}
         }

@@ -118,7 +118,11 @@ fn widened<'a>(data: Floats<'a>, scratch: &mut &'a mut [f32]) -> Result<&'a [f32
 impl DirectKernel {
     fn packing(&self, problem: &Problem) -> Order {
         let lanes = tile::lanes(self.isa);
-        if self.depthwise { Order::Depthwise { channels: problem.groups, taps: problem.taps(), lanes } } else { Order::Tiles(Packing::new(problem, lanes, self.input)) }
+        if self.depthwise {
+            Order::Depthwise { channels: problem.groups, taps: problem.taps(), lanes }
+        } else {
+            Order::Tiles(Packing::new(problem, lanes, self.input))
+        }
     }
 
     fn pack_constant(&self, cx: &Prepare<'_>, w: &Tensor) -> Result<Arc<Tensor>> {

@@ -1,11 +1,16 @@
 //! Convolutions.
 
+mod bytes;
 mod depthwise;
 mod direct;
 mod general;
+pub mod integer;
 mod kernel;
 mod pack;
 pub mod plain;
 mod problem;
+pub mod quantized;
 pub mod reorder;
 pub(crate) mod tile;
+pub mod transpose;
+mod windows;

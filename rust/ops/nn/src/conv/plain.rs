@@ -17,7 +17,11 @@ const SIGNATURE: &str = "X:T, W:T, B:T? -> Y:T";
 /// Conv of `ai.onnx`.
 pub static CONV: OpDef = OpDef {
     name: "Conv",
-    versions: &[since(1, SIGNATURE, &[("T", FLOATS_V1)]), since(11, SIGNATURE, &[("T", FLOATS_V1)]), since(22, SIGNATURE, &[("T", FLOATS)])],
+    versions: &[
+        since(1, SIGNATURE, &[("T", FLOATS_V1)]),
+        since(11, SIGNATURE, &[("T", FLOATS_V1)]),
+        since(22, SIGNATURE, &[("T", FLOATS)]),
+    ],
     load: |a| Ok(Box::new(load(a)?)),
     kernels: Kernels::NONE.cpu::<Conv>(),
     layouts: Layouts::Blocked,
@@ -58,7 +62,11 @@ pub(crate) fn output_dims(window: &WindowAttrs, groups: usize, x: &[Dim], w: &[D
     ensure!(x.len() >= 2 && w.len() == x.len(), InvalidGraph, "weights of shape {w:?} for an input of shape {x:?}");
     if let (Some(channels), Some(of_group)) = (x[1].known(), w[1].known()) {
         let want = of_group * groups as i64;
-        ensure!(channels == want, InvalidGraph, "Input channels C is not equal to kernel channels * group. C: {x:?} kernel: {w:?} group: {groups}");
+        ensure!(
+            channels == want,
+            InvalidGraph,
+            "Input channels C is not equal to kernel channels * group. C: {x:?} kernel: {w:?} group: {groups}"
+        );
     }
     if let Some(out) = w[0].size() {
         ensure!(out % groups == 0, InvalidGraph, "{out} output channels do not make {groups} equal groups");

@@ -80,9 +80,7 @@ impl<const P: usize, const B: usize> Kernel for Tile<'_, P, B> {
                         weights = weights.add(B * S::LANES);
                     }
                 }
-                for p in 0..P {
-                    from[p] = from[p].wrapping_add(tap.next[p]);
-                }
+                from.iter_mut().zip(tap.next).take(P).for_each(|(from, next)| *from = from.wrapping_add(next));
             }
         }
         let (low, high) = (s.splat(a.clamp.0), s.splat(a.clamp.1));

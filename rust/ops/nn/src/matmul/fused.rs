@@ -30,7 +30,9 @@ const fn definition(name: &'static str) -> OpDef {
 
 fn product(a: &Attrs<'_>) -> Result<Product> {
     let batches = a.op() == "FusedMatMul";
-    let form = |transposed, first| Ok::<_, base::Error>(Form { transposed: a.flag(transposed, false)?, rows_first: batches && a.flag(first, false)? });
+    let form = |transposed, first| {
+        Ok::<_, base::Error>(Form { transposed: a.flag(transposed, false)?, rows_first: batches && a.flag(first, false)? })
+    };
     Ok(Product {
         a: form("transA", "transBatchA")?,
         b: form("transB", "transBatchB")?,

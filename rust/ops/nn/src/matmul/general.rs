@@ -118,7 +118,8 @@ mod tests {
         let (m, k, n) = (5, 7, 18);
         let (a, b, c) = (data(m * k), data(k * n), data(m * n));
         for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
-            let want = plain(m, k, n, |i, l| if ta { a[l * m + i] } else { a[i * k + l] }, |l, j| if tb { b[j * k + l] } else { b[l * n + j] });
+            let want =
+                plain(m, k, n, |i, l| if ta { a[l * m + i] } else { a[i * k + l] }, |l, j| if tb { b[j * k + l] } else { b[l * n + j] });
             for shape in [&[][..], &[1], &[n], &[1, n], &[m, 1], &[m, n], &[1, 1]] {
                 let len: usize = shape.iter().product();
                 let at = |i: usize| match shape {
@@ -127,7 +128,8 @@ mod tests {
                     [_] | [1, _] => i % n,
                     _ => i,
                 };
-                let op = single(&GEMM, 13).attr("transA", i64::from(ta)).attr("transB", i64::from(tb)).attr("alpha", 0.5f32).attr("beta", 2f32);
+                let op =
+                    single(&GEMM, 13).attr("transA", i64::from(ta)).attr("transB", i64::from(tb)).attr("alpha", 0.5f32).attr("beta", 2f32);
                 let op = op.input(if ta { [k, m] } else { [m, k] }, &a).input(if tb { [n, k] } else { [k, n] }, &b).input(shape, &c[..len]);
                 let want: Vec<f64> = want.iter().enumerate().map(|(i, v)| v * 0.5 + 2.0 * f64::from(c[at(i)])).collect();
                 assert_close(&op.tensor().unwrap(), &want, 1e-6, 1e-6);

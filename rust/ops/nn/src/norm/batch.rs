@@ -21,11 +21,7 @@ pub static BATCH_NORMALIZATION: OpDef = OpDef {
         since(6, OLD, &[("T", FLOATS_V1)]),
         since(7, OLD, &[("T", FLOATS_V1)]),
         since(9, OLD, &[("T", FLOATS_V1)]),
-        since(
-            14,
-            "X:T, scale:T, B:T, input_mean:U, input_var:U -> Y:T, running_mean:U?, running_var:U?",
-            &[("T", FLOATS), ("U", FLOATS)],
-        ),
+        since(14, "X:T, scale:T, B:T, input_mean:U, input_var:U -> Y:T, running_mean:U?, running_var:U?", &[("T", FLOATS), ("U", FLOATS)]),
         since(
             15,
             "X:T, scale:T1, B:T1, input_mean:T2, input_var:T2 -> Y:T, running_mean:T2?, running_var:T2?",
@@ -168,7 +164,15 @@ impl<A: Real> Kernel<A> {
     }
 
     /// Factor and shift of each channel from the statistics of the batch, which are written to the outputs.
-    fn train(&self, cx: &Run<'_>, split: Split, inputs: &[Floats<'_>; 5], factors: &mut [A], shifts: &mut [A], own: &mut [A]) -> Result<()> {
+    fn train(
+        &self,
+        cx: &Run<'_>,
+        split: Split,
+        inputs: &[Floats<'_>; 5],
+        factors: &mut [A],
+        shifts: &mut [A],
+        own: &mut [A],
+    ) -> Result<()> {
         let [x, scale, bias, mean, variance] = inputs;
         let mut outputs = Vec::with_capacity(4);
         for i in 1..5 {
@@ -251,7 +255,13 @@ impl<A: Real> Prepared for Kernel<A> {
         let input = |i| cx.input(i).and_then(Floats::of);
         let inputs = [input(0)?, input(1)?, input(2)?, input(3)?, input(4)?];
         for (i, x) in inputs.iter().enumerate().skip(1) {
-            ensure!(x.len() == split.channels, InvalidArgument, "input {i} has {} elements, not {}: the input has shape {shape}", x.len(), split.channels);
+            ensure!(
+                x.len() == split.channels,
+                InvalidArgument,
+                "input {i} has {} elements, not {}: the input has shape {shape}",
+                x.len(),
+                split.channels
+            );
         }
         let y = FloatsMut::of(cx.output(0)?)?;
         ensure!(y.len() == inputs[0].len(), Fail, "the output has {} elements, not {}", y.len(), inputs[0].len());

@@ -241,7 +241,11 @@ mod tests {
     #[test]
     fn the_old_version_scales_groups() {
         let x = data(2 * 6 * 5);
-        let op = single(&GROUP_NORMALIZATION, 18).attr("num_groups", 2i64).input([2, 6, 5], &x).input([2], &[2f32, 3.0]).input([2], &[0f32, 1.0]);
+        let op = single(&GROUP_NORMALIZATION, 18)
+            .attr("num_groups", 2i64)
+            .input([2, 6, 5], &x)
+            .input([2], &[2f32, 3.0])
+            .input([2], &[0f32, 1.0]);
         let want = plain(&x, 15, 5, |c| if c / 3 % 2 == 0 { (2.0, 0.0) } else { (3.0, 1.0) });
         assert_close(&op.tensor().unwrap(), &want, 1e-4, 1e-5);
     }

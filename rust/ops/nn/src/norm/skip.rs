@@ -13,11 +13,7 @@ const TYPES: &[(&str, TypeSet)] =
 /// SkipLayerNormalization of `com.microsoft`.
 pub static SKIP_LAYER_NORMALIZATION: OpDef = OpDef {
     name: "SkipLayerNormalization",
-    versions: &[since(
-        1,
-        "input:T, skip:T, gamma:T, beta:T?, bias:T? -> output:T, mean:U?, inv_std_var:U?, input_skip_bias_sum:T?",
-        TYPES,
-    )],
+    versions: &[since(1, "input:T, skip:T, gamma:T, beta:T?, bias:T? -> output:T, mean:U?, inv_std_var:U?, input_skip_bias_sum:T?", TYPES)],
     load: |a| Ok(Box::new(load(a)?)),
     kernels: Kernels::NONE.cpu::<SkipNormalization>(),
     body: Some(body),
@@ -59,7 +55,8 @@ impl Op for SkipNormalization {
     fn infer(&self, cx: &mut Infer<'_>) -> Result<()> {
         if let (Some(x), Some(skip)) = (cx.dims(0)?, cx.dims(1)?) {
             let tail = &x[x.len() - skip.len().min(x.len())..];
-            let fits = skip.len() <= x.len() && skip.iter().zip(tail).all(|(s, d)| s.is(1) || s.known().zip(d.known()).is_none_or(|(a, b)| a == b));
+            let fits = skip.len() <= x.len()
+                && skip.iter().zip(tail).all(|(s, d)| s.is(1) || s.known().zip(d.known()).is_none_or(|(a, b)| a == b));
             ensure!(fits, InvalidGraph, "skip of shape {skip:?} does not fit an input of shape {x:?}");
         }
         crate::infer::same(cx, 0, 0)?;
@@ -123,7 +120,8 @@ mod tests {
     #[test]
     fn simplified() {
         let x = [3f32, 4.0];
-        let out = single(&SKIP_SIMPLIFIED_LAYER_NORMALIZATION, 1).input([1, 2], &x).input([1, 2], &x).input([2], &[1f32, 1.0]).run(1).unwrap();
+        let out =
+            single(&SKIP_SIMPLIFIED_LAYER_NORMALIZATION, 1).input([1, 2], &x).input([1, 2], &x).input([2], &[1f32, 1.0]).run(1).unwrap();
         let rms = 50f64.sqrt();
         assert_close(out[0].tensor().unwrap(), &[6.0 / rms, 8.0 / rms], 1e-6, 0.0);
     }
