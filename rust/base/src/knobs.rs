@@ -63,7 +63,7 @@ pub static MMAP: Knob<Switch> = Knob {
     takes: "`on` or `off` (also `1`, `0`, `true`, `false`)",
     default: Switch(true),
     parse: switch,
-    doc: "Whether weights are mapped from their file instead of read into memory. Turn it off where the file may change while a session uses it.",
+    doc: "Whether weights are mapped from their file, not read into memory. Turn it off where the file may change while a session uses it.",
 };
 
 /// Every knob, in the order of the documentation.

@@ -3,8 +3,8 @@
 mod buffer;
 pub mod copy;
 pub mod dtype;
-pub mod file;
 mod error;
+pub mod file;
 pub mod knobs;
 mod layout;
 mod memory;

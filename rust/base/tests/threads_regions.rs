@@ -1,4 +1,4 @@
-//! What a region promises whoever works in it: every chunk once, panics and errors to the caller, the same result for any number of threads.
+//! What a region promises: every chunk once, panics and errors to the caller, the same result for any number of threads.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;

@@ -276,7 +276,8 @@ impl Dim {
 
     /// Whether it is `min(whole, n)` for a number `n` of at least 1: where the two broadcast at all, they give `whole`.
     fn is_capped(&self, whole: &Dim) -> bool {
-        let cap = |atom: &Atom| matches!(atom, Atom::Min(a, b) if (a == whole && b.known() >= Some(1)) || (b == whole && a.known() >= Some(1)));
+        let cap =
+            |atom: &Atom| matches!(atom, Atom::Min(a, b) if (a == whole && b.known() >= Some(1)) || (b == whole && a.known() >= Some(1)));
         let Self::Sum(sum) = self else { return false };
         sum.0.len() == 1 && sum.0.iter().all(|(product, c)| *c == 1 && matches!(&product[..], [atom] if cap(atom)))
     }

@@ -37,10 +37,10 @@ static ALLOCATOR: Counting = Counting;
 fn allocations(session: &Session, feeds: &[(&str, Value)]) -> usize {
     let options = RunOptions::default();
     for _ in 0..2 {
-        session.run(feeds, &[], &options).unwrap();
+        session.run(feeds, &[], &options).expect("a run");
     }
     let before = COUNT.with(Cell::get);
-    let outputs = session.run(feeds, &[], &options).unwrap();
+    let outputs = session.run(feeds, &[], &options).expect("a run");
     let count = COUNT.with(Cell::get) - before;
     drop(outputs);
     count

@@ -70,7 +70,7 @@ impl<T: Float, const BITS: u32, const R: usize> Kernel for FewRows<'_, T, BITS, 
 }
 
 impl<T: Float, const BITS: u32, const R: usize> FewRows<'_, T, BITS, R> {
-    /// The sums over one block, without scale and zero point. Even and odd weights go to sums of their own, to halve the chain of additions.
+    /// The sums over one block, without scale and zero point. Even and odd weights go to sums of their own: half the chain.
     ///
     /// # Safety
     /// The panel has words for the block, and A values.

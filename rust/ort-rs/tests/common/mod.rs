@@ -1,5 +1,5 @@
 //! What the integration tests share.
-#![allow(dead_code)] // Each test file uses some of it.
+#![allow(dead_code, unreachable_pub)] // Each test file uses some of it.
 
 use ort_rs::{Element, Environment, Options, Result, RunOptions, Session, Source, Tensor, Value};
 use testkit::Builder;

@@ -11,9 +11,6 @@ use crate::reduce::{Extreme, Row, Summand};
 /// Elements that a chunk looks at, at least.
 const CHUNK: usize = 16 * 1024;
 
-/// Columns that are compared side by side.
-const LANES: usize = 16;
-
 /// Which of several elements is found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
@@ -113,25 +110,33 @@ unsafe fn columns<T: Summand + Element>(
     buffer: &mut Buffer,
     found: Found<'_>,
 ) {
-    let mut best = [T::LEAST; TILE];
-    let mut places = [0i32; TILE];
+    // What is best so far, and where, before a row and after it: two of each, since a choice that is written where it was read
+    // becomes a store under a mask, which is slow.
+    let (mut old, mut new) = (Best { values: [T::LEAST; TILE], places: [0; TILE] }, Best { values: [T::LEAST; TILE], places: [0; TILE] });
     for index in 0..split.len {
         // SAFETY: as the caller vouches.
         let row: &[T] = unsafe { reader.read::<T>((outer * split.len + index) * split.inner + first, n, buffer) };
         if index == 0 {
-            best[..n].copy_from_slice(row);
-        } else {
-            vectorize(T::WIDE, Compare { row, best: &mut best[..n], places: &mut places[..n], index: index as i32, wanted });
+            old.values[..n].copy_from_slice(row);
+            continue;
         }
+        vectorize(T::WIDE, Compare { row, old: &old, new: &mut new, index: index as i32, wanted });
+        std::mem::swap(&mut old, &mut new);
     }
-    places[..n].iter().enumerate().for_each(|(column, place)| found(outer, first + column, *place as usize));
+    old.places[..n].iter().enumerate().for_each(|(column, place)| found(outer, first + column, *place as usize));
 }
 
-/// A row compared to the best so far.
+/// The best values of a tile, and where they are.
+struct Best<T> {
+    values: [T; TILE],
+    places: [i32; TILE],
+}
+
+/// A row compared to the best before it.
 struct Compare<'a, T> {
     row: &'a [T],
-    best: &'a mut [T],
-    places: &'a mut [i32],
+    old: &'a Best<T>,
+    new: &'a mut Best<T>,
     index: i32,
     wanted: Wanted,
 }
@@ -139,22 +144,13 @@ struct Compare<'a, T> {
 impl<T: Summand> Compare<'_, T> {
     #[inline(always)]
     fn each(self, replaces: impl Fn(T, T) -> bool) {
-        let step = |x: T, best: &mut T, place: &mut i32| {
-            let better = replaces(x, *best);
-            *best = if better { x } else { *best };
-            *place = if better { self.index } else { *place };
-        };
-        let (row, row_rest) = self.row.as_chunks::<LANES>();
-        let (best, best_rest) = self.best.as_chunks_mut::<LANES>();
-        let (places, places_rest) = self.places.as_chunks_mut::<LANES>();
-        for ((x, best), place) in row.iter().zip(best).zip(places) {
-            // Written whole: keeping the old values would else become stores under a mask, which are slow.
-            let (mut new, mut new_places) = (*best, *place);
-            (0..LANES).for_each(|i| step(x[i], &mut new[i], &mut new_places[i]));
-            (*best, *place) = (new, new_places);
+        let old = self.old.values.iter().zip(&self.old.places);
+        let new = self.new.values.iter_mut().zip(&mut self.new.places);
+        for ((x, (value, place)), (new_value, new_place)) in self.row.iter().zip(old).zip(new) {
+            let better = replaces(*x, *value);
+            *new_value = if better { *x } else { *value };
+            *new_place = if better { self.index } else { *place };
         }
-        let rest = best_rest.iter_mut().zip(places_rest);
-        row_rest.iter().zip(rest).for_each(|(x, (best, place))| step(*x, best, place));
     }
 }
 

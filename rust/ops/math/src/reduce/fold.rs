@@ -49,6 +49,12 @@ pub(crate) trait Fold: Copy + Send + Sync + 'static {
         }
         lanes.into_iter().fold(acc, |acc, lane| self.join(acc, lane))
     }
+
+    /// Takes element `i` of a row into accumulator `i`.
+    #[inline(always)]
+    fn column(self, accs: &mut [Self::Acc], row: &[Self::Item]) {
+        accs.iter_mut().zip(row).for_each(|(acc, x)| *acc = self.step(*acc, *x));
+    }
 }
 
 /// A fold with its types forgotten, so that drivers are compiled once. Accumulators lie one after another from the first slot on.
@@ -174,29 +180,16 @@ impl<F: Fold> Kernel for Columns<'_, F> {
         let Self { fold, accs, x, stride } = self;
         let n = accs.len();
         if stride != n || n * 4 > TILE {
-            return x.chunks(stride).for_each(|row| add(fold, accs, row));
+            return x.chunks(stride).for_each(|row| fold.column(accs, row));
         }
         // Short rows that follow each other: many at once make a long one.
         let wide = TILE / n * n;
         let mut lanes = [fold.start(); TILE];
-        x.chunks(wide).for_each(|rows| add(fold, &mut lanes[..wide], rows));
+        x.chunks(wide).for_each(|rows| fold.column(&mut lanes[..wide], rows));
         for row in lanes[..wide].chunks(n) {
             accs.iter_mut().zip(row).for_each(|(acc, lane)| *acc = fold.join(*acc, *lane));
         }
     }
-}
-
-#[inline(always)]
-fn add<F: Fold>(fold: F, accs: &mut [F::Acc], row: &[F::Item]) {
-    let n = accs.len().min(row.len());
-    let ((accs, accs_rest), (row, row_rest)) = (accs[..n].as_chunks_mut::<LANES>(), row[..n].as_chunks::<LANES>());
-    for (accs, row) in accs.iter_mut().zip(row) {
-        // Written whole: a step that keeps the old value would else become a store under a mask, which is slow.
-        let mut new = *accs;
-        new.iter_mut().zip(row).for_each(|(acc, x)| *acc = fold.step(*acc, *x));
-        *accs = new;
-    }
-    accs_rest.iter_mut().zip(row_rest).for_each(|(acc, x)| *acc = fold.step(*acc, *x));
 }
 
 /// A fold of `f32`, applied to a 16-bit float type.

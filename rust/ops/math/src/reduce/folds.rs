@@ -50,6 +50,13 @@ pub(crate) trait Summand: Copy + Send + Sync + PartialOrd + 'static {
     /// A double as an element.
     fn cut(x: f64) -> Self;
 
+    /// The greater, or lesser, of each pair, in place of the first; NaN where either is.
+    #[inline(always)]
+    fn extremes(best: &mut [Self], x: &[Self], greatest: bool) {
+        let better = |x: Self, best: Self| if greatest { x > best } else { x < best };
+        best.iter_mut().zip(x).for_each(|(best, x)| *best = if better(*x, *best) | x.is_nan() { *x } else { *best });
+    }
+
     /// The sum of `e^(x - pivot)`.
     fn exponentials(x: &[Self], pivot: f64) -> f64 {
         x.iter().map(|x| (x.double() - pivot).exp()).sum()
@@ -179,6 +186,15 @@ macro_rules! integer {
 
 float! {
     f32 {
+        fn extremes(best: &mut [f32], x: &[f32], greatest: bool) {
+            let n = best.len().min(x.len());
+            if greatest {
+                simd::zip_in_place(simd::math::Max, &mut best[..n], &x[..n]);
+            } else {
+                simd::zip_in_place(simd::math::Min, &mut best[..n], &x[..n]);
+            }
+        }
+
         fn exponentials(x: &[f32], pivot: f64) -> f64 {
             if x.len() < SHORT {
                 return x.iter().map(|x| f64::from((x - pivot as f32).exp())).sum();
@@ -310,6 +326,11 @@ impl<T: Summand, const GREATEST: bool> Fold for Extreme<T, GREATEST> {
     #[inline(always)]
     fn join(self, a: T, b: T) -> T {
         self.step(a, b)
+    }
+
+    #[inline(always)]
+    fn column(self, accs: &mut [T], row: &[T]) {
+        T::extremes(accs, row, GREATEST);
     }
 }
 

@@ -129,7 +129,8 @@ pub(super) fn convolve<'a, T: Byte>(
         let channels = g * p.oc..(g + 1) * p.oc;
         let left = weights.matrix(channels.start * rows, p.oc, rows)?;
         let own = |list: &'_ [i32]| if list.len() > 1 { channels.clone() } else { 0..list.len() };
-        let terms = ByteTerms { a: &zeros.w[own(zeros.w)], b: &zero_x, row_bias: bias.map_or(&[], |b| &b[channels.clone()]), col_bias: &[] };
+        let terms =
+            ByteTerms { a: &zeros.w[own(zeros.w)], b: &zero_x, row_bias: bias.map_or(&[], |b| &b[channels.clone()]), col_bias: &[] };
         let x = &x[i * input..(i + 1) * input];
         for start in (0..plane).step_by(at_once.max(1)) {
             let count = at_once.min(plane - start);
@@ -169,7 +170,8 @@ pub(super) fn depthwise<T: Byte>(
     for_rows::<u8>(&mut [], 0, p.batch * p.groups, rows_per_chunk(plane * taps), &|_, planes| {
         for i in planes {
             let channel = i % p.groups;
-            let (x, zero_w) = (&x[i * input..(i + 1) * input], zeros.w.get(channel.min(zeros.w.len().saturating_sub(1))).copied().unwrap_or(0));
+            let (x, zero_w) =
+                (&x[i * input..(i + 1) * input], zeros.w.get(channel.min(zeros.w.len().saturating_sub(1))).copied().unwrap_or(0));
             // SAFETY: each plane belongs to one chunk.
             let sums = unsafe { sums.part(i * plane..(i + 1) * plane) };
             sums.fill(bias.map_or(0, |b| b[channel]));

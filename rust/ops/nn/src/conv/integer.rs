@@ -143,7 +143,8 @@ mod tests {
             let x: Vec<u8> = (0..ic * 30).map(|i| (i * 37 % 256) as u8).collect();
             let w: Vec<i8> = (0..oc * (ic / groups) * 6).map(|i| (i * 91 % 256) as u8 as i8).collect();
             let zeros: Vec<i8> = (0..oc as i8).map(|i| i - 2).collect();
-            let op = single(&CONV_INTEGER, 10).attr("group", groups as i64).attr("pads", vec![1i64, 0, 1, 1]).attr("strides", vec![1i64, 2]);
+            let op =
+                single(&CONV_INTEGER, 10).attr("group", groups as i64).attr("pads", vec![1i64, 0, 1, 1]).attr("strides", vec![1i64, 2]);
             let op = op.input([1, ic, 5, 6], &x).input([oc, ic / groups, 2, 3], &w).input([], &[7u8]).input([oc], &zeros);
             let y = op.tensor().unwrap();
             let (h, wd) = (y.shape()[2], y.shape()[3]);

@@ -74,9 +74,7 @@ impl Target<'_> {
     /// # Safety
     /// Nobody else uses these elements meanwhile.
     unsafe fn write(&self, start: usize, sums: &[i32], factor: f32) {
-        let scaled = |sum: &i32, zero: i32, low: f32, high: f32| {
-            ((*sum as f32 * factor).round_ties_even() + zero as f32).clamp(low, high)
-        };
+        let scaled = |sum: &i32, zero: i32, low: f32, high: f32| ((*sum as f32 * factor).round_ties_even() + zero as f32).clamp(low, high);
         // SAFETY: the caller keeps others away from the range.
         unsafe {
             match self {

@@ -20,7 +20,11 @@ const SIGNATURE: &str = "X:T, W:T, B:T? -> Y:T";
 /// ConvTranspose of `ai.onnx`.
 pub static CONV_TRANSPOSE: OpDef = OpDef {
     name: "ConvTranspose",
-    versions: &[since(1, SIGNATURE, &[("T", FLOATS_V1)]), since(11, SIGNATURE, &[("T", FLOATS_V1)]), since(22, SIGNATURE, &[("T", FLOATS)])],
+    versions: &[
+        since(1, SIGNATURE, &[("T", FLOATS_V1)]),
+        since(11, SIGNATURE, &[("T", FLOATS_V1)]),
+        since(22, SIGNATURE, &[("T", FLOATS)]),
+    ],
     load: |a| Ok(Box::new(load(a)?)),
     kernels: Kernels::NONE.cpu::<ConvTranspose>(),
     ..OpDef::ONNX
@@ -192,9 +196,13 @@ fn room<'a, A: Real>(scratch: &mut &'a mut [u8], len: usize) -> Result<&'a mut [
 impl<A: Real + Scalar<Acc = A>> Kernel<A> {
     fn scratch_len(p: &Problem) -> usize {
         let (x, w) = (p.ic * p.in_plane(), p.ic * p.oc * p.taps());
-        let product = scratch_len::<A>(1, p.oc * p.taps(), p.in_plane(), p.ic, false, false);
         let rows = p.out_plane().saturating_mul(base::threads::slots());
-        padded::<A>(x) + padded::<A>(w) + padded::<A>(p.spread()) + padded::<A>(rows) + product
+        padded::<A>(x) + padded::<A>(w) + padded::<A>(p.spread()) + Self::product_len(p) + padded::<A>(rows)
+    }
+
+    /// Bytes of scratch memory that the matrix product takes.
+    fn product_len(p: &Problem) -> usize {
+        scratch_len::<A>(1, p.oc * p.taps(), p.in_plane(), p.ic, false, false).next_multiple_of(64)
     }
 
     fn convolve(p: &Problem, cx: &Run<'_>) -> Result<()> {
@@ -207,13 +215,16 @@ impl<A: Real + Scalar<Acc = A>> Kernel<A> {
         let mut scratch = cx.scratch::<u8>()?;
         let (wide_x, wide_w) = (room::<A>(&mut scratch, input)?, room::<A>(&mut scratch, p.ic * kernel)?);
         let spread = room::<A>(&mut scratch, p.spread())?;
-        let rows = room::<A>(&mut scratch, plane.saturating_mul(base::threads::slots()))?;
+        let product = crate::widen::take(&mut scratch, Self::product_len(p).min(scratch.len()))?;
+        // What is left holds a row for each thread that was there when the memory was set aside.
+        let count = scratch.len() / size_of::<A>();
+        let rows = elements::<A>(scratch, count)?;
         for i in 0..p.batch * p.groups {
             let g = i % p.groups;
             let x = x.row(i * input..(i + 1) * input, wide_x);
             let w = w.row(g * p.ic * kernel..(g + 1) * p.ic * kernel, wide_w);
             let (a, b) = (Mat::row_major(w, p.ic, kernel)?.transposed(), Mat::row_major(x, p.ic, p.in_plane())?);
-            gemm(a, b, &Epilogue::default(), MatMut::row_major(&mut *spread, kernel, p.in_plane())?, scratch)?;
+            gemm(a, b, &Epilogue::default(), MatMut::row_major(&mut *spread, kernel, p.in_plane())?, product)?;
             let (spread, y) = (&*spread, &y);
             let per_channel = p.taps() * p.in_plane();
             for_rows(&mut *rows, plane, p.oc, rows_per_chunk(per_channel * size_of::<A>()), &|row, range| {

@@ -97,4 +97,3 @@ fn slide<T: Element>(a: &Axis, x: &[T], first: usize, tap: usize, padding: T, to
         s => to[start..end].iter_mut().zip(x[from..].iter().step_by(s)).for_each(|(to, v)| *to = *v),
     }
 }
-

@@ -87,7 +87,8 @@ macro_rules! factors {
     )* };
 }
 
-factors! { f32: |x| x, f64: f64::from, f16: f16::from_f32, bf16: bf16::from_f32, i32: |x| x as i32, i64: |x| x as i64, u32: |x| x as u32, u64: |x| x as u64 }
+factors! { f32: |x| x, f64: f64::from, f16: f16::from_f32, bf16: bf16::from_f32 }
+factors! { i32: |x| x as i32, i64: |x| x as i64, u32: |x| x as u32, u64: |x| x as u64 }
 
 struct Kernel<T> {
     product: Product,
