@@ -441,7 +441,7 @@ impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
                 let a = a.get().add((row - panels.start(block.rows.start)) * k);
                 (a, self.job.c.get().add(origin + row * self.job.ldc + col))
             };
-            // SAFETY: the panels hold `k` steps of `height` rows and of all columns of a tile; the result holds `height` by `cols` elements,
+            // SAFETY: the panels hold `k` steps of `height` rows and of a tile's columns; the result holds `height` by `cols` elements,
             // written by this tile only.
             unsafe { self.tile(Place { item, row, col, height, cols }, a, b.get(), ldb, c) }
         }

@@ -112,7 +112,8 @@ unsafe fn columns<T: Summand + Element>(
 ) {
     // What is best so far, and where, before a row and after it: two of each, since a choice that is written where it was read
     // becomes a store under a mask, which is slow.
-    let (mut old, mut new) = (Best { values: [T::LEAST; TILE], places: [0; TILE] }, Best { values: [T::LEAST; TILE], places: [0; TILE] });
+    let mut bests = [const { Best { values: [T::LEAST; TILE], places: [0; TILE] } }; 2];
+    let [mut old, mut new] = bests.each_mut();
     for index in 0..split.len {
         // SAFETY: as the caller vouches.
         let row: &[T] = unsafe { reader.read::<T>((outer * split.len + index) * split.inner + first, n, buffer) };
@@ -120,7 +121,7 @@ unsafe fn columns<T: Summand + Element>(
             old.values[..n].copy_from_slice(row);
             continue;
         }
-        vectorize(T::WIDE, Compare { row, old: &old, new: &mut new, index: index as i32, wanted });
+        vectorize(T::WIDE, Compare { row, old, new, index: index as i32, wanted });
         std::mem::swap(&mut old, &mut new);
     }
     old.places[..n].iter().enumerate().for_each(|(column, place)| found(outer, first + column, *place as usize));

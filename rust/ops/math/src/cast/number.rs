@@ -54,7 +54,10 @@ macro_rules! cuts {
             i32 => |x| $float::to_i32(x),
             u32 => |x| $float::to_i64(x) as u32,
             i64 => |x| $float::to_i64(x),
-            u64 => |x| if (9.223_372_036_854_775_808e18..1.844_674_407_370_955_2e19).contains(&x) { x as u64 } else { $float::to_i64(x) as u64 },
+            u64 => |x| {
+                let beyond_i64 = ((2.0 as $float).powi(63)..(2.0 as $float).powi(64)).contains(&x);
+                if beyond_i64 { x as u64 } else { $float::to_i64(x) as u64 }
+            },
         }
     )* };
 }

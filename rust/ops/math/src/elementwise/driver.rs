@@ -162,3 +162,115 @@ pub(super) fn operand(input: &TensorRef<'_>, dims: &[usize], output: &TensorMut<
         false => Operand::new(input.address(), size, &[], &[output.layout().stored_len(output.shape()).unwrap_or(0)]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use base::threads::Cancel;
+    use base::{Buffer, Layout, Tensor, Value};
+    use ir::{Fact, Graph, Node, Symbols};
+    use op::{NoSubgraphs, OpDef, Packed, Prepare, Registry, Slot, SlotTensor, Wires, run_alone};
+
+    use super::*;
+
+    fn node(registry: &Registry, def: &OpDef, opset: u32, inputs: usize) -> Node {
+        let mut graph = Graph::default();
+        let mut node = Node::new(registry.resolve(def.domain, def.name, opset).unwrap());
+        node.inputs = (0..inputs).map(|_| Some(graph.add_value(""))).collect();
+        node.outputs = vec![Some(graph.add_value(""))];
+        node
+    }
+
+    /// A tensor of five channels in blocks of four: lanes beyond the channels are zero.
+    fn blocked(f: impl Fn(usize) -> f32) -> Tensor {
+        let (layout, shape) = (Layout::Blocked(4), [2usize, 5, 3]);
+        let lanes: Vec<f32> = (0..48).map(|i| if i / 12 % 2 * 4 + i % 4 < 5 { f(i) } else { 0.0 }).collect();
+        let bytes: Vec<u8> = lanes.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Tensor::new(DType::F32, shape.into(), layout, Arc::new(Buffer::copy_of(&bytes).unwrap()), 0).unwrap()
+    }
+
+    fn run(def: &OpDef, opset: u32, inputs: &[Tensor]) -> Result<Tensor> {
+        let registry = Registry::new([def])?;
+        let values: Vec<Option<Value>> = inputs.iter().map(|t| Some(t.clone().into())).collect();
+        let facts: Vec<Option<Fact>> = values.iter().map(|v| v.clone().map(Fact::constant)).collect();
+        let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
+        let outputs = run_alone(&registry, &node(&registry, def, opset, inputs.len()), &values, &facts, &NoSubgraphs)?;
+        outputs[0].tensor().cloned()
+    }
+
+    #[test]
+    fn blocked_channels_stay_blocked_and_padding_stays_zero() {
+        let (x, y) = (blocked(|i| i as f32 - 20.0), blocked(|i| (i % 7) as f32 + 1.0));
+        let same = |t: &Tensor, want: &Tensor| {
+            assert_eq!(t.layout(), &Layout::Blocked(4));
+            let (a, b) = (t.as_ref().stored::<f32>().unwrap(), want.as_ref().stored::<f32>().unwrap());
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6), "{a:?} {b:?}");
+        };
+        same(&run(&crate::sign::NEG, 13, std::slice::from_ref(&x)).unwrap(), &blocked(|i| 20.0 - i as f32));
+        same(
+            &run(&crate::activation::sigmoid::SIGMOID, 13, std::slice::from_ref(&x)).unwrap(),
+            &blocked(|i| 1.0 / (1.0 + (20.0 - i as f32).exp())),
+        );
+        // Zero divided by zero in the padding is no number, but must be zero.
+        same(&run(&crate::arithmetic::DIV, 14, &[x.clone(), y.clone()]).unwrap(), &blocked(|i| (i as f32 - 20.0) / ((i % 7) as f32 + 1.0)));
+        let half = Tensor::from_slice([1, 1, 1], &[0.5f32]).unwrap();
+        same(&run(&crate::arithmetic::ADD, 14, &[half.clone(), x.clone()]).unwrap(), &blocked(|i| i as f32 - 19.5));
+        same(&run(&crate::variadic::MEAN, 13, &[half, x, y]).unwrap(), &blocked(|i| (i as f32 - 18.5 + (i % 7) as f32) / 3.0));
+    }
+
+    #[test]
+    fn layouts_that_differ_are_refused() {
+        let dense = Tensor::from_slice([2, 5, 3], &[1f32; 30]).unwrap();
+        let row = Tensor::from_slice([3], &[1f32; 3]).unwrap();
+        assert!(run(&crate::arithmetic::ADD, 14, &[blocked(|_| 1.0), dense]).unwrap_err().detail().contains("cannot be broadcast"));
+        assert!(run(&crate::arithmetic::ADD, 14, &[blocked(|_| 1.0), row]).is_err());
+    }
+
+    /// Runs `def` on inputs of 5000 elements that lie at the given elements of one buffer, as does the output.
+    fn in_one_buffer(def: &OpDef, inputs: &[usize], output: usize) -> Result<Vec<f32>> {
+        let registry = Registry::new([def])?;
+        let node = node(&registry, def, 13, inputs.len());
+        let fact = Fact::tensor(DType::F32, [ir::Dim::Known(5000)]);
+        let facts = vec![Some(&fact); inputs.len()];
+        let outputs = registry.infer(&node, &facts, &mut Symbols::default(), &NoSubgraphs)?;
+        let outputs: Vec<Option<&Fact>> = outputs.iter().map(Some).collect();
+        let loaded = registry.load(&node)?;
+        let def = registry.def(&node)?;
+        let cx = Prepare { node: &node, def, inputs: &facts, outputs: &outputs, packed: Packed::shared(), subgraphs: &NoSubgraphs };
+        let kernel = def.kernels.cpu.unwrap()(loaded, &cx)?;
+        let mut memory: Vec<f32> = (0..15000).map(|i| i as f32).collect();
+        let address = memory.as_mut_ptr();
+        let slot = |start: usize| {
+            let address = address.wrapping_add(start).cast();
+            let (shape, memory) = ([5000].into(), base::Memory::HOST);
+            Slot::Tensor(SlotTensor { dtype: DType::F32, shape, layout: Layout::Dense, memory, address, owner: None })
+        };
+        let mut slots: Vec<Slot> = inputs.iter().chain([&output]).map(|s| slot(*s)).collect();
+        let count = inputs.len() as u32;
+        let wires = Wires { inputs: (0..count).map(Some).collect(), given: inputs.len(), outputs: vec![Some(count)] };
+        let cancel = Cancel::new();
+        // SAFETY: the slots lie in `memory`; an output that lies over an input in another way than it may is refused, as tested.
+        let mut run = unsafe { Run::new(&mut slots, &wires, (std::ptr::null_mut(), 0), &cancel) };
+        kernel.run(&mut run)?;
+        Ok(memory[output..output + 5000].to_vec())
+    }
+
+    #[test]
+    fn an_output_may_take_the_memory_of_an_input() {
+        let at = |f: fn(f32) -> f32| (0..5000).map(|i| f(i as f32)).collect::<Vec<_>>();
+        assert_eq!(in_one_buffer(&crate::sign::NEG, &[0], 0).unwrap(), at(|i| -i));
+        assert_eq!(in_one_buffer(&crate::arithmetic::SUB, &[0, 5000], 0).unwrap(), at(|_| -5000.0));
+        assert_eq!(in_one_buffer(&crate::arithmetic::SUB, &[0, 5000], 5000).unwrap(), at(|_| -5000.0));
+        assert_eq!(in_one_buffer(&crate::arithmetic::ADD, &[0, 0], 0).unwrap(), at(|i| i + i));
+        assert_eq!(in_one_buffer(&crate::variadic::SUM, &[0, 5000, 0], 0).unwrap(), at(|i| 3.0 * i + 5000.0));
+        assert_eq!(in_one_buffer(&crate::variadic::MEAN, &[0, 5000], 5000).unwrap(), at(|i| i + 2500.0));
+    }
+
+    #[test]
+    fn an_output_may_not_lie_over_a_part_of_an_input() {
+        assert!(in_one_buffer(&crate::sign::NEG, &[0], 100).unwrap_err().detail().contains("lies over an input"));
+        assert!(in_one_buffer(&crate::arithmetic::ADD, &[0, 5000], 4999).is_err());
+        assert!(in_one_buffer(&crate::variadic::SUM, &[0, 5000, 9000], 9001).is_err());
+    }
+}

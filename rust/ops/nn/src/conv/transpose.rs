@@ -105,7 +105,7 @@ impl ConvTranspose {
     fn problem(&self, x: &[usize], w: &[usize]) -> Result<Problem> {
         self.check(x.len(), w.len())?;
         let (shown_x, shown_w) = (Shape::from(x), Shape::from(w));
-        let fits = x[1] == w[0] && x[1] % self.groups == 0 && !w[2..].contains(&0);
+        let fits = x[1] == w[0] && x[1].is_multiple_of(self.groups) && !w[2..].contains(&0);
         ensure!(fits, InvalidArgument, "weights of shape {shown_w} in {} groups for an input of shape {shown_x}", self.groups);
         let axes: Result<Axes> = (0..x.len() - 2).map(|i| self.axis(x[i + 2], w[i + 2], i, x.len() - 2)).collect();
         Ok(Problem { batch: x[0], groups: self.groups, ic: x[1] / self.groups, oc: w[1], axes: axes? })
@@ -189,7 +189,8 @@ fn padded<A>(len: usize) -> usize {
 
 /// Cuts room for `len` elements off.
 fn room<'a, A: Real>(scratch: &mut &'a mut [u8], len: usize) -> Result<&'a mut [A]> {
-    let bytes = crate::widen::take(scratch, padded::<A>(len).min(scratch.len()))?;
+    let bytes = padded::<A>(len).min(scratch.len());
+    let bytes = crate::widen::take(scratch, bytes)?;
     elements(bytes, len)
 }
 
@@ -215,7 +216,8 @@ impl<A: Real + Scalar<Acc = A>> Kernel<A> {
         let mut scratch = cx.scratch::<u8>()?;
         let (wide_x, wide_w) = (room::<A>(&mut scratch, input)?, room::<A>(&mut scratch, p.ic * kernel)?);
         let spread = room::<A>(&mut scratch, p.spread())?;
-        let product = crate::widen::take(&mut scratch, Self::product_len(p).min(scratch.len()))?;
+        let len = Self::product_len(p).min(scratch.len());
+        let product = crate::widen::take(&mut scratch, len)?;
         // What is left holds a row for each thread that was there when the memory was set aside.
         let count = scratch.len() / size_of::<A>();
         let rows = elements::<A>(scratch, count)?;
