@@ -50,6 +50,8 @@ pub struct Session {
     all: Arc<Runner>,
     /// What runs for other fetch sets, and for feeds that give one named dimension several sizes.
     others: Mutex<HashMap<Variant, Arc<Runner>>>,
+    /// For each input of the graph, in its order, the number of its port.
+    order: Vec<usize>,
     /// Axes of inputs that the model gives the name of an earlier axis.
     namesakes: Vec<[Axis; 2]>,
 }
@@ -102,6 +104,8 @@ impl Session {
         let ports: Vec<&Port> = inputs.iter().chain(&overridable).collect();
         let (runner, placements) = model.plan(&ports, true, &[], &options)?;
         let namesakes = namesakes(&ports);
+        let place = |v: &ValueId| ports.iter().position(|p| *p.name == *model.graph.value(*v).name);
+        let order = model.graph.inputs.iter().filter_map(place).collect();
         let outputs = output_ports(&runner, outputs, &model.graph)?;
         Ok(Self {
             threads: Threads::new(options.intra_op_threads),
@@ -114,6 +118,7 @@ impl Session {
             placements,
             all: Arc::new(runner),
             others: Mutex::default(),
+            order,
             namesakes,
         })
     }
@@ -198,10 +203,10 @@ impl Session {
         let runner = self.runner_for(fetches, feeds)?;
         let graph = runner.program().graph();
         let mut ordered: smallvec::SmallVec<[&Value; 8]> = smallvec::SmallVec::new();
-        for v in &graph.inputs {
+        ensure!(graph.inputs.len() == self.order.len(), Fail, "optimization changed the inputs of the graph");
+        for (v, place) in graph.inputs.iter().zip(&self.order) {
             let info = graph.value(*v);
-            let place = self.ports().position(|p| *p.name == *info.name);
-            let fed = place.and_then(|i| feeds[i]).or(info.constant.as_ref());
+            let fed = feeds[*place].or(info.constant.as_ref());
             ordered.push(fed.ok_or_else(|| error!(InvalidArgument, "Missing Input: {}", info.name))?);
         }
         scope(self.threads, &options.cancel, || runner.run(ordered.iter().copied(), &options.cancel))

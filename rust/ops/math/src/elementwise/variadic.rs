@@ -7,6 +7,7 @@ use op::{CpuKernel, Infer, Op, Prepare, Prepared, Run, broadcast_dims};
 use smallvec::SmallVec;
 
 use super::binary::values;
+use super::blocked::clear_padding;
 use super::convert::Convert;
 use super::driver::{Target, check_overlap, element_size, grain, operand, target};
 use super::loops::{Map, Source, Zip};
@@ -100,6 +101,8 @@ impl Prepared for Kernel {
                 at += n;
             }
         });
+        // SAFETY: the output stores the elements of its layout and shape.
+        unsafe { clear_padding(output.layout(), &shape, to.at(0), element_size(self.dtype)?) };
         Ok(())
     }
 }

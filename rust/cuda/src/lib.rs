@@ -1,1 +1,0 @@
-//! The CUDA device: probe, context, memory, modules.
