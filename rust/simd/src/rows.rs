@@ -2,7 +2,7 @@
 
 use crate::map::{VecFn, map, map_in_place};
 use crate::math::{Affine, Log};
-use crate::reduce::{self, fold_ways, load};
+use crate::reduce::{self, load};
 use crate::vector::{Kernel, Simd, dispatch};
 
 /// `dst = e^(src - max src) / sum`. A row with NaN, with plus infinity or of minus infinities alone is all NaN, as the formula says.
@@ -106,30 +106,51 @@ struct ExpSubSum {
     shift: f32,
 }
 
+impl ExpSubSum {
+    /// Writes `e^(src - shift)` for a whole vector from `i` on, or for the `n` values left; gives it, zero past the end.
+    ///
+    /// It is a method, not a closure, so that it is compiled with the instructions of whoever calls it.
+    ///
+    /// # Safety
+    /// Both sides hold that many values from `i` on.
+    #[inline(always)]
+    unsafe fn step<S: Simd>(&self, s: S, i: usize, n: Option<usize>, shift: S::F) -> S::F {
+        // SAFETY: the caller keeps `i` within both sides.
+        unsafe {
+            let Some(n) = n else {
+                let e = crate::math::Exp.eval(s, s.sub(s.load(self.src.add(i)), shift));
+                s.store(self.dst.add(i), e);
+                return e;
+            };
+            let e = crate::math::Exp.eval(s, s.sub(s.load_partial(self.src.add(i), n), shift));
+            s.store_partial(self.dst.add(i), n, e);
+            s.load_partial(self.dst.add(i), n)
+        }
+    }
+}
+
 impl Kernel for ExpSubSum {
     type Output = f32;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
         let shift = s.splat(self.shift);
-        let step = |acc, i: usize, n: Option<usize>| {
-            // SAFETY: the fold stays within the length of both slices. Lanes past the end add zero.
-            unsafe {
-                match n {
-                    None => {
-                        let e = crate::math::Exp.eval(s, s.sub(s.load(self.src.add(i)), shift));
-                        s.store(self.dst.add(i), e);
-                        s.add(acc, e)
-                    }
-                    Some(n) => {
-                        let e = crate::math::Exp.eval(s, s.sub(s.load_partial(self.src.add(i), n), shift));
-                        s.store_partial(self.dst.add(i), n, e);
-                        s.add(acc, s.load_partial(self.dst.add(i), n))
-                    }
-                }
+        let (mut even, mut odd) = (s.zero(), s.zero());
+        let mut i = 0;
+        // SAFETY: every step stays within the length of both sides.
+        unsafe {
+            while i + 2 * S::LANES <= self.len {
+                even = s.add(even, self.step(s, i, None, shift));
+                odd = s.add(odd, self.step(s, i + S::LANES, None, shift));
+                i += 2 * S::LANES;
             }
-        };
-        s.reduce_add(fold_ways(s, self.len, s.zero(), step, |a, b| s.add(a, b)))
+            while i < self.len {
+                let n = S::LANES.min(self.len - i);
+                even = s.add(even, self.step(s, i, Some(n), shift));
+                i += n;
+            }
+        }
+        s.reduce_add(s.add(even, odd))
     }
 }
 
