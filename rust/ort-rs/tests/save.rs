@@ -32,3 +32,21 @@ fn a_saved_model_gives_the_same() {
         assert_eq!(elements::<f32>(&a[0]), elements::<f32>(&b[0]));
     }
 }
+
+#[test]
+fn a_saved_model_has_no_private_operators() {
+    let w = Tensor::from_slice([4, 2, 1, 1], &[0.5f32, -1., 2., 0.25, 1., 1., -3., 0.]).unwrap();
+    let m = model(21).input("x", F32, &["n", "2", "h", "w"]).constant("w", &w);
+    let m = m.node("Conv", &["x", "w"], &["c"]).node("Relu", &["c"], &["y"]).output("y");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saved.onnx");
+    let options = Options { optimized_model_path: Some(path.clone()), ..Options::default() };
+    let first = Session::load(&environment(), Source::Bytes(&m.bytes()), options).unwrap();
+    assert!(first.graph_text().contains("Reorder"), "{}", first.graph_text());
+    let plain = Options { level: ort_rs::Level::Disabled, ..Options::default() };
+    let second = Session::load(&environment(), Source::File(&path), plain).unwrap();
+    assert!(!second.graph_text().contains("ai.ort_rs"), "{}", second.graph_text());
+    let feeds = [("x", tensor(&[1, 2, 1, 2], &[1f32, 2., -3., 4.]))];
+    let (a, b) = (run(&first, &feeds).unwrap(), run(&second, &feeds).unwrap());
+    assert_eq!(elements::<f32>(&a[0]), elements::<f32>(&b[0]));
+}

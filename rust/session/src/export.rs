@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use base::{Result, SparseTensor, Tensor, Type, ensure};
 use exec::{Operators, PRIVATE};
-use ir::{Attribute, Dims, Fact, Facts, Graph, Node, NodeId, Oracle, ValueId};
+use ir::{Attribute, Dims, Fact, Facts, Graph, Loaded, Node, NodeId, Oracle, ValueId};
 use op::Registry;
 use proto::{
     AttributeProto, Dimension, DimensionValue, ExternalPolicy, GraphProto, MapType, ModelProto, NodeProto, OperatorSetIdProto,
@@ -30,6 +31,7 @@ pub(crate) fn save(graph: &Graph, facts: &Facts, registry: &Registry, oracle: &O
     take_apart(&mut graph, &mut facts, oracle, &|node| *node.key.domain == *PRIVATE)?;
     let chosen = choose_opset(&graph, registry, standard);
     take_apart(&mut graph, &mut facts, oracle, &|node| !has(registry, node, chosen))?;
+    promote(&mut graph, registry, chosen);
     let mut domains = BTreeSet::new();
     check_opset(&graph, registry, chosen, &mut domains)?;
     let version = |d: &String| if d.is_empty() { chosen } else { opsets.get(d).copied().unwrap_or(1) };
@@ -63,6 +65,7 @@ fn choose_opset(graph: &Graph, registry: &Registry, own: u32) -> u32 {
 
 /// Replaces the nodes that `wanted` names by their bodies, again and again.
 fn take_apart(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, wanted: &dyn Fn(&Node) -> bool) -> Result<()> {
+    take_apart_inside(graph, oracle, wanted)?;
     loop {
         let found: Vec<NodeId> = graph.nodes().filter(|(_, n)| wanted(n)).map(|(id, _)| id).collect();
         let mut changed = false;
@@ -78,6 +81,39 @@ fn take_apart(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, wanted: 
             return Ok(());
         }
         ir::infer(graph, facts, oracle)?;
+    }
+}
+
+/// The same in the graphs of nodes. Nothing is known inside them before their plans are made, so bodies that need types are not had there.
+fn take_apart_inside(graph: &mut Graph, oracle: &Operators, wanted: &dyn Fn(&Node) -> bool) -> Result<()> {
+    for id in graph.nodes().map(|(id, _)| id).collect::<Vec<_>>() {
+        for sub in &mut graph.node_mut(id).subgraphs {
+            let inner = Arc::make_mut(&mut sub.graph);
+            take_apart_inside(inner, oracle, wanted)?;
+            let found: Vec<NodeId> = inner.nodes().filter(|(_, n)| wanted(n)).map(|(id, _)| id).collect();
+            for id in found {
+                if let Ok(Some(body)) = oracle.body(inner.node(id), &[]) {
+                    inner.inline(id, &body)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets nodes of older versions be nodes of opset `opset`, where a newer version means the same: such nodes come from bodies, which
+/// name the first version that does what they need.
+fn promote(graph: &mut Graph, registry: &Registry, opset: u32) {
+    let older: Vec<NodeId> = graph.nodes().filter(|(_, n)| !has(registry, n, opset)).map(|(id, _)| id).collect();
+    for id in older {
+        let node = graph.node(id);
+        let Ok(key) = registry.resolve(&node.key.domain, &node.key.name, opset) else { continue };
+        let newer = Node { key, loaded: Loaded::default(), ..node.clone() };
+        // The axis of these means something else since opset 13; all other changes of meaning came with other inputs or attributes.
+        let changed = matches!(&*node.key.name, "Softmax" | "LogSoftmax" | "Hardmax") && node.key.since < 13;
+        if newer.key.since > node.key.since && !changed && registry.load(&newer).is_ok() {
+            *graph.node_mut(id) = newer;
+        }
     }
 }
 
