@@ -6,13 +6,16 @@ mod blocked_tests;
 mod body;
 mod chunks;
 pub mod conv;
+pub mod einsum;
 mod floats;
 mod fold;
 mod infer;
 pub mod matmul;
 pub mod norm;
+mod number;
 pub mod pool;
 mod real;
+pub mod resize;
 pub mod softmax;
 mod widen;
 mod window;
@@ -32,6 +35,7 @@ pub static OPS: &[&OpDef] = &[
     &conv::quantized::Q_LINEAR_CONV,
     &conv::reorder::REORDER,
     &conv::transpose::CONV_TRANSPOSE,
+    &einsum::EINSUM,
     &matmul::fused::FUSED_MAT_MUL,
     &matmul::fused::TRANSPOSE_MAT_MUL,
     &matmul::general::FUSED_GEMM,
@@ -57,6 +61,8 @@ pub static OPS: &[&OpDef] = &[
     &pool::window::AVERAGE_POOL,
     &pool::window::LP_POOL,
     &pool::window::MAX_POOL,
+    &resize::RESIZE,
+    &resize::UPSAMPLE,
     &softmax::LOG_SOFTMAX,
     &softmax::SOFTMAX,
 ];

@@ -13,4 +13,4 @@ pub mod quantized;
 pub mod reorder;
 pub(crate) mod tile;
 pub mod transpose;
-mod windows;
+pub(crate) mod windows;

@@ -12,7 +12,7 @@ pub(super) fn is_pointwise(p: &Problem) -> bool {
 }
 
 /// The first `len` elements of some bytes.
-pub(super) fn elements<T: Element>(bytes: &mut [u8], len: usize) -> Result<&mut [T]> {
+pub(crate) fn elements<T: Element>(bytes: &mut [u8], len: usize) -> Result<&mut [T]> {
     let aligned = (bytes.as_ptr() as usize).is_multiple_of(align_of::<T>());
     ensure!(aligned && bytes.len() / size_of::<T>() >= len, Fail, "{len} elements do not fit {} bytes", bytes.len());
     // SAFETY: the bytes are ours, aligned and enough; plain numbers of any content are valid.

@@ -1,0 +1,274 @@
+//! The kernel of Resize: nearest elements are gathered, others are blended axis by axis.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::threads::SharedMut;
+use base::{DType, Element, Result, Shape, Strings, TensorMut, TensorRef, bail, ensure};
+use half::{bf16, f16};
+use op::{Prepare, Prepared, Run, Sizes};
+
+use super::coordinates::{AxisPlan, Mode, Table};
+use super::plan::{Resize, constant, numbers};
+use crate::chunks::{for_rows, rows_per_chunk};
+use crate::real::Real;
+
+/// The kernel for one node.
+pub(super) struct Kernel {
+    op: Resize,
+    /// Constant scales, sizes and region.
+    scales: Option<Vec<f32>>,
+    sizes: Option<Vec<i64>>,
+    roi: Option<Vec<f64>>,
+    /// The tables of the last sizes.
+    last: Mutex<Option<Arc<Tables>>>,
+}
+
+/// All axes with their tables.
+struct Tables {
+    plans: Vec<AxisPlan>,
+    axes: Vec<Table>,
+}
+
+impl Tables {
+    fn output(&self) -> Shape {
+        self.plans.iter().map(|p| p.output).collect()
+    }
+}
+
+impl Kernel {
+    pub(super) fn prepare(op: &Resize, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
+        let input = |i: Option<usize>| i.and_then(|i| cx.constant(i));
+        let narrow = |v: Vec<f64>| v.iter().map(|v| *v as f32).collect();
+        let scales = constant(input(op.scales))?.map(narrow).or(op.fixed.clone());
+        let sizes = input(op.sizes).filter(|t| !t.is_empty()).map(|t| t.slice::<i64>().map(<[i64]>::to_vec)).transpose()?;
+        let blends = !matches!(op.rules.mode, Mode::Nearest(_));
+        let dtype = cx.dtype(0)?;
+        let numeric = dtype.size().is_some() && !matches!(dtype, DType::C64 | DType::C128);
+        ensure!(!blends || numeric, NotImplemented, "a blending resize of {dtype}");
+        Ok(Box::new(Self { op: op.clone(), scales, sizes, roi: constant(input(op.roi))?, last: Mutex::new(None) }))
+    }
+
+    /// The axes for the inputs of a run.
+    fn plans(&self, cx: &Run<'_>) -> Result<Vec<AxisPlan>> {
+        let input = |i: Option<usize>| match i {
+            Some(i) => cx.optional(i).map(|t| t.filter(|t| !t.is_empty())),
+            None => Ok(None),
+        };
+        let scales: Option<Vec<f32>> = match (&self.scales, input(self.op.scales)?) {
+            (Some(_), _) | (None, None) => None,
+            (None, Some(t)) => Some(numbers(t)?.iter().map(|v| *v as f32).collect()),
+        };
+        let sizes = if self.sizes.is_some() { None } else { input(self.op.sizes)?.map(|t| t.slice::<i64>()).transpose()? };
+        let roi = if self.roi.is_some() { None } else { input(self.op.roi)?.map(numbers).transpose()? };
+        let (scales, sizes) = (self.scales.as_deref().or(scales.as_deref()), self.sizes.as_deref().or(sizes));
+        // Old versions list both, of which one is empty; sizes decide where both say something.
+        let scales = if sizes.is_some() { None } else { scales };
+        self.op.plan(cx.input(0)?.shape(), scales, sizes, self.roi.as_deref().or(roi.as_deref()))
+    }
+
+    /// The tables for `plans`: those of the last run, if nothing changed.
+    fn tables(&self, plans: Vec<AxisPlan>) -> Result<Arc<Tables>> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(last) = last.filter(|l| l.plans == plans) {
+            return Ok(last);
+        }
+        let axes = plans.iter().map(|p| p.table(&self.op.rules)).collect::<Result<Vec<_>>>()?;
+        let made = Arc::new(Tables { plans, axes });
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
+        Ok(made)
+    }
+}
+
+/// The elements that blending needs between its axes: the largest array on the way, and twice, for there and back.
+fn between(input: &[usize], output: &[usize]) -> usize {
+    let mut shape = Shape::from(input);
+    let mut most = shape.iter().product::<usize>();
+    for i in (0..shape.len()).rev() {
+        shape.dims_mut()[i] = output[i];
+        most = most.max(shape.iter().product());
+    }
+    2 * most
+}
+
+impl Prepared for Kernel {
+    fn scratch(&self, sizes: &Sizes<'_>) -> usize {
+        match (self.op.rules.mode, sizes.input(0), sizes.output(0)) {
+            (Mode::Nearest(_), ..) => 0,
+            (_, Ok(input), Ok(output)) if input.len() == output.len() => between(input, output) * size_of::<f64>(),
+            _ => 0,
+        }
+    }
+
+    fn run(&self, cx: &mut Run<'_>) -> Result<()> {
+        let tables = self.tables(self.plans(cx)?)?;
+        let (dtype, output) = (cx.input(0)?.dtype(), tables.output());
+        if let Ok(strings) = cx.input(0)?.strings() {
+            let mut picked = Vec::new();
+            each_source(&tables, &mut |i| picked.push(i));
+            let picked = picked.iter().map(|i| strings.get(*i)).collect::<Strings>();
+            return cx.set_strings(0, output, picked);
+        }
+        cx.allocate(0, dtype, output)?;
+        if tables.output().contains(&0) {
+            return Ok(());
+        }
+        match self.op.rules.mode {
+            Mode::Nearest(_) => self.gather(&tables, cx.input(0)?, cx.output(0)?),
+            _ => self.blend_any(&tables, cx),
+        }
+    }
+}
+
+/// Calls `f` with the flat index of the element of the input that each element of the output is.
+fn each_source(tables: &Tables, f: &mut dyn FnMut(usize)) {
+    fn walk(plans: &[AxisPlan], axes: &[Table], base: usize, f: &mut dyn FnMut(usize)) {
+        match (plans.split_first(), axes.split_first()) {
+            (Some((plan, plans)), Some((table, axes))) => {
+                table.from.iter().for_each(|from| walk(plans, axes, base * plan.input + from, f));
+            }
+            _ => f(base),
+        }
+    }
+    walk(&tables.plans, &tables.axes, 0, f);
+}
+
+impl Kernel {
+    fn gather(&self, tables: &Tables, x: TensorRef<'_>, y: TensorMut<'_>) -> Result<()> {
+        match x.dtype() {
+            DType::F32 => self.nearest::<f32>(tables, x.slice()?, y.slice()?, self.op.extrapolation),
+            DType::F64 => self.nearest::<f64>(tables, x.slice()?, y.slice()?, self.op.extrapolation.into()),
+            DType::F16 => self.nearest::<f16>(tables, x.slice()?, y.slice()?, f16::from_f32(self.op.extrapolation)),
+            DType::BF16 => self.nearest::<bf16>(tables, x.slice()?, y.slice()?, bf16::from_f32(self.op.extrapolation)),
+            DType::I32 => self.nearest::<i32>(tables, x.slice()?, y.slice()?, self.op.extrapolation as i32),
+            DType::I8 => self.nearest::<i8>(tables, x.slice()?, y.slice()?, self.op.extrapolation as i8),
+            DType::U8 => self.nearest::<u8>(tables, x.slice()?, y.slice()?, self.op.extrapolation as u8),
+            DType::I64 => self.nearest::<i64>(tables, x.slice()?, y.slice()?, self.op.extrapolation as i64),
+            DType::I16 => self.nearest::<i16>(tables, x.slice()?, y.slice()?, self.op.extrapolation as i16),
+            DType::U16 => self.nearest::<u16>(tables, x.slice()?, y.slice()?, self.op.extrapolation as u16),
+            DType::U32 => self.nearest::<u32>(tables, x.slice()?, y.slice()?, self.op.extrapolation as u32),
+            DType::U64 => self.nearest::<u64>(tables, x.slice()?, y.slice()?, self.op.extrapolation as u64),
+            DType::Bool => self.nearest::<bool>(tables, x.slice()?, y.slice()?, self.op.extrapolation != 0.0),
+            DType::C64 => self.nearest::<num_complex::Complex<f32>>(tables, x.slice()?, y.slice()?, self.op.extrapolation.into()),
+            DType::C128 => {
+                self.nearest::<num_complex::Complex<f64>>(tables, x.slice()?, y.slice()?, f64::from(self.op.extrapolation).into())
+            }
+            other => bail!(NotImplemented, "a resize of {other}"),
+        }
+    }
+
+    fn nearest<T: Element>(&self, tables: &Tables, x: &[T], y: &mut [T], extrapolation: T) -> Result<()> {
+        let Some((inner, outer)) = tables.axes.split_last() else {
+            y.copy_from_slice(x);
+            return Ok(());
+        };
+        let (width, source_width) = (inner.from.len(), tables.plans[outer.len()].input);
+        ensure!(x.len() == tables.plans.iter().map(|p| p.input).product::<usize>(), Fail, "{} elements to resize", x.len());
+        let rows = y.len() / width;
+        let y = SharedMut::new(y);
+        for_rows::<u8>(&mut [], 0, rows, rows_per_chunk(width * size_of::<T>()), &|_, range| {
+            for row in range {
+                // SAFETY: each row belongs to one chunk.
+                let to = unsafe { y.part(row * width..(row + 1) * width) };
+                let Some(source) = source_row(tables, outer, row) else {
+                    to.fill(extrapolation);
+                    continue;
+                };
+                let from = &x[source * source_width..(source + 1) * source_width];
+                if inner.same {
+                    to.copy_from_slice(from);
+                } else {
+                    let each = to.iter_mut().zip(&inner.from).zip(&inner.outside);
+                    each.for_each(|((to, i), outside)| *to = if *outside { extrapolation } else { from[*i] });
+                }
+            }
+        })
+    }
+
+    fn blend_any(&self, tables: &Tables, cx: &Run<'_>) -> Result<()> {
+        let (x, y) = (cx.input(0)?, cx.output(0)?);
+        match x.dtype() {
+            DType::F64 => {
+                let x = x.slice::<f64>()?;
+                self.blend::<f64>(tables, cx, |i| x[i], y)
+            }
+            DType::F32 => {
+                let x = x.slice::<f32>()?;
+                self.blend::<f32>(tables, cx, |i| x[i], y)
+            }
+            _ => {
+                let x = crate::number::Numbers::of(x)?;
+                self.blend::<f32>(tables, cx, |i| x.get(i) as f32, y)
+            }
+        }
+    }
+
+    /// Resizes axis after axis, innermost first.
+    fn blend<A: Real>(&self, tables: &Tables, cx: &Run<'_>, get: impl Fn(usize) -> A, y: TensorMut<'_>) -> Result<()> {
+        let scratch = cx.scratch::<A>()?;
+        let (input, output): (Shape, Shape) = (tables.plans.iter().map(|p| p.input).collect(), tables.output());
+        let room = between(&input, &output) / 2;
+        let mut own;
+        // Where the output's sizes were not known, neither was the memory.
+        let scratch = if scratch.len() >= 2 * room {
+            scratch
+        } else {
+            own = vec![A::zero(); 2 * room];
+            &mut own
+        };
+        let (mut from, mut to) = scratch.split_at_mut(room);
+        let mut shape = input;
+        let len = shape.iter().product::<usize>();
+        from[..len].iter_mut().enumerate().for_each(|(i, v)| *v = get(i));
+        for axis in (0..shape.len()).rev().filter(|a| !tables.axes[*a].same) {
+            let inner: usize = shape[axis + 1..].iter().product();
+            blend_axis(
+                &tables.axes[axis],
+                shape[axis],
+                inner,
+                from,
+                to,
+                shape[..axis].iter().product(),
+                A::of(self.op.extrapolation.into()),
+            )?;
+            shape.dims_mut()[axis] = output[axis];
+            std::mem::swap(&mut from, &mut to);
+        }
+        crate::number::write(&from[..output.iter().product()], y)
+    }
+}
+
+/// Which row of the input a row of the output is; `None` outside of the input.
+fn source_row(tables: &Tables, outer: &[Table], mut row: usize) -> Option<usize> {
+    let (mut source, mut stride) = (0, 1);
+    for (table, plan) in outer.iter().zip(&tables.plans).rev() {
+        let i = row % plan.output;
+        if table.outside[i] {
+            return None;
+        }
+        source += table.from[i] * stride;
+        stride *= plan.input;
+        row /= plan.output;
+    }
+    Some(source)
+}
+
+/// Resizes the middle axis of `[outer, len, inner]`.
+fn blend_axis<A: Real>(table: &Table, len: usize, inner: usize, from: &[A], to: &mut [A], outer: usize, extrapolation: A) -> Result<()> {
+    let (count, taps) = (table.outside.len(), table.taps);
+    let to = SharedMut::new(to);
+    for_rows::<u8>(&mut [], 0, outer, rows_per_chunk(count * inner * taps * size_of::<A>()), &|_, range| {
+        for o in range {
+            let source = &from[o * len * inner..(o + 1) * len * inner];
+            // SAFETY: each row belongs to one chunk.
+            let target = unsafe { to.part(o * count * inner..(o + 1) * count * inner) };
+            for (i, target) in target.chunks_exact_mut(inner).enumerate() {
+                let terms = table.from[i * taps..(i + 1) * taps].iter().zip(&table.weights[i * taps..(i + 1) * taps]);
+                target.fill(if table.outside[i] { extrapolation } else { A::zero() });
+                for (f, w) in terms.filter(|(_, w)| **w != 0.0 && !table.outside[i]) {
+                    let w = A::of(*w);
+                    target.iter_mut().zip(&source[f * inner..(f + 1) * inner]).for_each(|(t, s)| *t += *s * w);
+                }
+            }
+        }
+    })
+}
