@@ -51,10 +51,10 @@ pub static SPIN_US: Knob<Count> = Knob {
 /// The widest instruction set that kernels may use.
 pub static ISA: Knob<&'static str> = Knob {
     name: "ORT_RS_ISA",
-    takes: "`auto`, `scalar`, `sse4`, `avx2`, `avx512`, `neon` or `sve`",
+    takes: "`auto`, `portable` (or `scalar`), `avx2` or `avx512`",
     default: "auto",
     parse: isa,
-    doc: "The widest instruction set that CPU kernels may use. One that the machine lacks is an error of the session.",
+    doc: "The widest instruction set that CPU kernels may use. One that the machine lacks caps nothing.",
 };
 
 /// Whether weights are mapped from their file.
@@ -135,7 +135,7 @@ fn switch(text: &str) -> Option<Switch> {
 }
 
 fn isa(text: &str) -> Option<&'static str> {
-    ["auto", "scalar", "sse4", "avx2", "avx512", "neon", "sve"].into_iter().find(|name| name.eq_ignore_ascii_case(text))
+    ["auto", "portable", "scalar", "avx2", "avx512"].into_iter().find(|name| name.eq_ignore_ascii_case(text))
 }
 
 /// One sentence for each variable of the environment that is meant for a knob and cannot be used, in the order of their names.

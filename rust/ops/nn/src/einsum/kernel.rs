@@ -144,7 +144,11 @@ impl Plan {
         let needed = |l: &Label| self.output.contains(l) || self.inputs[i + 1..].iter().any(|t| t.contains(l));
         let unique = |from: &[Label]| {
             let mut seen: Vec<Label> = Vec::new();
-            from.iter().for_each(|l| if !seen.contains(l) { seen.push(*l) });
+            from.iter().for_each(|l| {
+                if !seen.contains(l) {
+                    seen.push(*l)
+                }
+            });
             seen
         };
         let (left, right) = (unique(left), unique(right));
@@ -185,7 +189,14 @@ fn padded<S>(len: usize) -> usize {
 
 /// Adds the elements of an array with labels `from` (and these sizes) to one with labels `to`, in the order of `to`; labels that it has not
 /// are summed over, an axis of size 1 is repeated.
-fn arrange<S: Sum>(plan: &Plan, from: &[Label], shape: &[usize], get: impl Fn(usize) -> Result<S>, to: &[Label], out: &mut [S]) -> Result<()> {
+fn arrange<S: Sum>(
+    plan: &Plan,
+    from: &[Label],
+    shape: &[usize],
+    get: impl Fn(usize) -> Result<S>,
+    to: &[Label],
+    out: &mut [S],
+) -> Result<()> {
     let strides = base::dense_strides(shape);
     let stride = |label: Label| {
         let own = from.iter().zip(shape).zip(&strides).filter(|((l, n), _)| **l == label && **n != 1);
