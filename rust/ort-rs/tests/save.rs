@@ -37,7 +37,9 @@ fn a_saved_model_gives_the_same() {
 fn a_saved_model_has_no_private_operators() {
     let w = Tensor::from_slice([4, 2, 1, 1], &[0.5f32, -1., 2., 0.25, 1., 1., -3., 0.]).unwrap();
     let m = model(21).input("x", F32, &["n", "2", "h", "w"]).constant("w", &w);
-    let m = m.node("Conv", &["x", "w"], &["c"]).node("Relu", &["c"], &["y"]).output("y");
+    let v = Tensor::from_slice([1, 4, 1, 1], &[1f32, -1., 0.5, 2.]).unwrap();
+    let m = m.constant("v", &v).node("Conv", &["x", "w"], &["c"]).node("Relu", &["c"], &["r"]);
+    let m = m.node("Conv", &["r", "v"], &["y"]).output("y");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saved.onnx");
     let options = Options { optimized_model_path: Some(path.clone()), ..Options::default() };

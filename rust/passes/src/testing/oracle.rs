@@ -12,9 +12,6 @@ use op::{OpDef, Registry, run_alone};
 /// The opset of models in tests that name no other.
 pub(crate) const OPSET: u32 = 20;
 
-/// How many channels a block has in tests.
-const BLOCK: u8 = 8;
-
 /// The operators of the workspace, and small ones for what it does not have.
 pub(crate) struct Operators {
     registry: Arc<Registry>,
@@ -35,7 +32,7 @@ impl Operators {
             }
         }
         let registry = Arc::new(registry);
-        let target = Arc::new(Target::new(registry.clone(), Vec::new(), BLOCK));
+        let target = Arc::new(Target::new(registry.clone(), Vec::new(), ops_nn::channel_block()));
         let opsets = BTreeMap::from([(String::new(), opset)]);
         Self { operators: exec::Operators::new(target).with_opsets(opsets), registry, has_blocks }
     }
