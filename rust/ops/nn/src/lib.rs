@@ -1,6 +1,7 @@
 //! Operators of neural networks: products, convolutions, norms.
 
 mod activation;
+pub mod attention;
 #[cfg(test)]
 mod blocked_tests;
 mod body;
@@ -29,6 +30,12 @@ pub fn channel_block() -> u8 {
 
 /// The operators of this crate.
 pub static OPS: &[&OpDef] = &[
+    &attention::grouped::GROUP_QUERY_ATTENTION,
+    &attention::multi_head::MICROSOFT_ATTENTION,
+    &attention::multi_head::MULTI_HEAD_ATTENTION,
+    &attention::rotary::MICROSOFT_ROTARY_EMBEDDING,
+    &attention::rotary::ROTARY_EMBEDDING,
+    &attention::standard::ATTENTION,
     &conv::integer::CONV_INTEGER,
     &conv::plain::CONV,
     &conv::plain::FUSED_CONV,

@@ -1,0 +1,406 @@
+//! Scaled dot products of queries and keys, their softmax, and the sum of values it weighs: some queries of one head at a time, so that
+//! no array grows with the square of the length.
+
+use std::ops::Range;
+
+use base::{Result, ensure};
+use gemm::{Epilogue, Mat, MatMut, Scalar, gemm, scratch_len};
+use simd::{Kernel, Simd, dispatch};
+
+use crate::chunks::for_rows;
+use crate::conv::windows::elements;
+use crate::floats::{FloatsMut, cast, cast_mut};
+use crate::real::Real;
+use crate::widen::take;
+
+/// Queries that are handled together.
+const ROWS: usize = 32;
+/// Up to this many queries are multiplied by keys as they lie, one by one.
+const FEW: usize = 2;
+
+/// A type that attention is computed in.
+pub(crate) trait Computed: Real + Scalar<Acc = Self> {}
+
+impl<A: Real + Scalar<Acc = A>> Computed for A {}
+
+/// Queries, keys or values: the distances from one image, one head and one position to the next. The elements of a head are neighbours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heads<'a, A> {
+    pub(crate) data: &'a [A],
+    pub(crate) batch: usize,
+    pub(crate) head: usize,
+    pub(crate) row: usize,
+}
+
+impl<'a, A> Heads<'a, A> {
+    /// What there is of head `head` of image `image` from position `row` on.
+    fn from(&self, image: usize, head: usize, row: usize) -> &'a [A] {
+        &self.data[image * self.batch + head * self.head + row * self.row..]
+    }
+
+    /// Whether `sizes` (images, heads, positions, elements) lie in the data.
+    fn holds(&self, sizes: [usize; 4]) -> bool {
+        let reach = |n: usize, stride: usize| (n - 1).checked_mul(stride);
+        let last = || {
+            let [images, heads, rows, size] = sizes;
+            reach(images, self.batch)?.checked_add(reach(heads, self.head)?)?.checked_add(reach(rows, self.row)?)?.checked_add(size)
+        };
+        sizes.contains(&0) || last().is_some_and(|n| n <= self.data.len())
+    }
+}
+
+/// Which values on the way are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The scaled products.
+    Products,
+    /// After the soft cap.
+    Capped,
+    /// With bias and mask.
+    Biased,
+    /// After the softmax.
+    Weights,
+}
+
+/// The scores of one head, to which something is added: image, head, query, the first key, and the scores from it on.
+pub(crate) type Bias<'a, A> = &'a (dyn Fn(usize, usize, usize, usize, &mut [A]) + Sync);
+
+/// An attention ready to run.
+pub(crate) struct Job<'a, A> {
+    pub(crate) q: Heads<'a, A>,
+    pub(crate) k: Heads<'a, A>,
+    pub(crate) v: Heads<'a, A>,
+    pub(crate) batch: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) queries: usize,
+    pub(crate) keys: usize,
+    /// Elements of a query and a key, and of a value.
+    pub(crate) size: usize,
+    pub(crate) v_size: usize,
+    pub(crate) scale: A,
+    /// The scores are bent to stay within this; 0 for no bound.
+    pub(crate) softcap: A,
+    /// The keys that a query of an image sees.
+    pub(crate) visible: &'a (dyn Fn(usize, usize) -> Range<usize> + Sync),
+    pub(crate) bias: Option<Bias<'a, A>>,
+    /// The score of a key of no value that each head has.
+    pub(crate) sink: Option<&'a (dyn Fn(usize) -> A + Sync)>,
+    pub(crate) keep: Option<(Stage, &'a FloatsMut<'a>)>,
+}
+
+/// The place of the result: distances as in [`Heads`].
+pub(crate) struct Target<'a> {
+    pub(crate) data: &'a FloatsMut<'a>,
+    pub(crate) batch: usize,
+    pub(crate) head: usize,
+    pub(crate) row: usize,
+}
+
+fn padded<A>(len: usize) -> usize {
+    len.saturating_mul(size_of::<A>()).saturating_add(63) / 64 * 64
+}
+
+/// Bytes of scratch memory for each thread.
+fn own_bytes<A: Computed>(keys: usize, size: usize, v_size: usize) -> usize {
+    let products = scratch_len::<A>(1, ROWS, keys, size, false, false).max(scratch_len::<A>(1, ROWS, v_size, keys, false, false));
+    padded::<A>(ROWS.saturating_mul(keys)).saturating_add(padded::<A>(ROWS * v_size)).saturating_add(padded::<u8>(products))
+}
+
+/// Bytes of scratch memory for all threads.
+pub(crate) fn scratch_bytes<A: Computed>(keys: usize, size: usize, v_size: usize) -> usize {
+    own_bytes::<A>(keys, size, v_size).saturating_mul(base::threads::slots())
+}
+
+impl<A: Computed> Job<'_, A> {
+    /// Computes the attention into `y`.
+    ///
+    /// # Errors
+    /// `Fail` when operands are shorter than their sizes say.
+    pub(crate) fn run(&self, y: &Target<'_>, scratch: &mut [u8]) -> Result<()> {
+        let q = [self.batch, self.heads, self.queries, self.size];
+        let k = [self.batch, self.kv_heads, self.keys, self.size];
+        let v = [self.batch, self.kv_heads, self.keys, self.v_size];
+        ensure!(self.q.holds(q) && self.k.holds(k) && self.v.holds(v), Fail, "operands shorter than {q:?}, {k:?} and {v:?}");
+        ensure!(
+            self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads),
+            InvalidArgument,
+            "{} heads share {}",
+            self.heads,
+            self.kv_heads
+        );
+        let blocks = self.queries.div_ceil(ROWS);
+        let failure = std::sync::Mutex::new(None);
+        for_rows(scratch, own_bytes::<A>(self.keys, self.size, self.v_size), self.batch * self.heads * blocks, 1, &|own, range| {
+            for i in range {
+                let (image, head, block) = (i / (self.heads * blocks), i / blocks % self.heads, i % blocks);
+                let rows = block * ROWS..((block + 1) * ROWS).min(self.queries);
+                if let Err(e) = self.block(image, head, rows, y, own) {
+                    failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(e);
+                }
+            }
+        })?;
+        failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// Some queries of one head.
+    fn block(&self, image: usize, head: usize, rows: Range<usize>, y: &Target<'_>, mut own: &mut [u8]) -> Result<()> {
+        let seen = |i: usize| {
+            let seen = (self.visible)(image, i);
+            seen.start.min(self.keys)..seen.end.min(self.keys)
+        };
+        let mut keys = self.keys..0;
+        for i in rows.clone().map(seen).filter(|s| !s.is_empty()) {
+            keys = keys.start.min(i.start)..keys.end.max(i.end);
+        }
+        if keys.is_empty() {
+            keys = 0..0;
+        }
+        if self.keep.is_some() {
+            keys = 0..self.keys;
+        }
+        let scores = elements::<A>(take(&mut own, padded::<A>(ROWS * self.keys))?, rows.len() * keys.len())?;
+        let sums = elements::<A>(take(&mut own, padded::<A>(ROWS * self.v_size))?, rows.len() * self.v_size)?;
+        let kv = head / (self.heads / self.kv_heads);
+        self.products(image, head, kv, &rows, &keys, scores, own)?;
+        for (i, scores) in rows.clone().zip(scores.chunks_exact_mut(keys.len().max(1))) {
+            self.weigh(image, head, i, seen(i), keys.start, scores);
+        }
+        self.sum(image, kv, rows.len(), &keys, scores, sums, own)?;
+        for (i, sums) in rows.zip(sums.chunks_exact(self.v_size.max(1))) {
+            // SAFETY: each query of each head belongs to one chunk.
+            unsafe { y.data.write(image * y.batch + head * y.head + i * y.row, sums) }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)] // One step of `block`.
+    fn products(
+        &self,
+        image: usize,
+        head: usize,
+        kv: usize,
+        rows: &Range<usize>,
+        keys: &Range<usize>,
+        scores: &mut [A],
+        own: &mut [u8],
+    ) -> Result<()> {
+        if scores.is_empty() {
+            return Ok(());
+        }
+        let (q, k) = (self.q.from(image, head, rows.start), self.k.from(image, kv, keys.start));
+        if let (true, Some(q), Some(k), Some(scores)) = (rows.len() <= FEW, cast(q), cast(k), cast_mut(&mut *scores)) {
+            for (r, scores) in scores.chunks_exact_mut(keys.len()).enumerate() {
+                let q = &q[r * self.q.row..][..self.size];
+                dispatch(Dots { q, k, stride: self.k.row, scale: self.scale.f64() as f32, scores });
+            }
+            return Ok(());
+        }
+        let a = Mat::new(q, rows.len(), self.size, self.q.row, 1)?;
+        let b = Mat::new(k, keys.len(), self.size, self.k.row, 1)?.transposed();
+        gemm(a, b, &Epilogue { alpha: self.scale, steps: &[] }, MatMut::row_major(scores, rows.len(), keys.len())?, own)
+    }
+
+    /// Turns the scores of one query into weights.
+    fn weigh(&self, image: usize, head: usize, i: usize, seen: Range<usize>, first: usize, scores: &mut [A]) {
+        let keep = |stage: Stage, scores: &[A]| {
+            if let Some((_, to)) = self.keep.filter(|(s, _)| *s == stage) {
+                let at = ((image * self.heads + head) * self.queries + i) * self.keys;
+                // SAFETY: each query of each head belongs to one chunk.
+                unsafe { to.write(at, scores) }
+            }
+        };
+        keep(Stage::Products, scores);
+        if self.softcap > A::zero() {
+            scores.iter_mut().for_each(|s| *s = (*s / self.softcap).tanh() * self.softcap);
+        }
+        keep(Stage::Capped, scores);
+        if let Some(bias) = self.bias {
+            bias(image, head, i, first, scores);
+        }
+        let (start, end) = (seen.start.saturating_sub(first).min(scores.len()), seen.end.saturating_sub(first).min(scores.len()));
+        scores[..start].fill(A::neg_infinity());
+        scores[end.max(start)..].fill(A::neg_infinity());
+        keep(Stage::Biased, scores);
+        let inside = start..end.max(start);
+        let max = A::greatest(&scores[inside.clone()]);
+        scores[..start].fill(A::zero());
+        scores[inside.end..].fill(A::zero());
+        let scores_seen = &mut scores[inside];
+        match self.sink {
+            // A query that sees no key gets no value.
+            _ if max == A::neg_infinity() => scores_seen.fill(A::zero()),
+            None => A::softmax_in_place(scores_seen),
+            Some(sink) => {
+                let sink = sink(head);
+                let max = if sink > max { sink } else { max };
+                scores_seen.iter_mut().for_each(|s| *s = (*s - max).exp());
+                let total = A::sum_of(scores_seen) + (sink - max).exp();
+                scores_seen.iter_mut().for_each(|s| *s = *s / total);
+            }
+        }
+        keep(Stage::Weights, scores);
+    }
+
+    #[allow(clippy::too_many_arguments)] // One step of `block`.
+    fn sum(&self, image: usize, kv: usize, rows: usize, keys: &Range<usize>, weights: &[A], sums: &mut [A], own: &mut [u8]) -> Result<()> {
+        if keys.is_empty() || sums.is_empty() {
+            sums.fill(A::zero());
+            return Ok(());
+        }
+        let v = self.v.from(image, kv, keys.start);
+        if let (true, Some(v), Some(weights), Some(sums)) = (rows <= FEW, cast(v), cast(weights), cast_mut(&mut *sums)) {
+            for (weights, sums) in weights.chunks_exact(keys.len()).zip(sums.chunks_exact_mut(self.v_size)) {
+                dispatch(WeightedSum { v, stride: self.v.row, weights, sums });
+            }
+            return Ok(());
+        }
+        let a = Mat::row_major(weights, rows, keys.len())?;
+        let b = Mat::new(v, keys.len(), self.v_size, self.v.row, 1)?;
+        gemm(a, b, &Epilogue::default(), MatMut::row_major(sums, rows, self.v_size)?, own)
+    }
+}
+
+/// `scores[j] = scale * q . k[j]`.
+struct Dots<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+    stride: usize,
+    scale: f32,
+    scores: &'a mut [f32],
+}
+
+impl Kernel for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let size = self.q.len();
+        let whole = size - size % S::LANES;
+        for (j, score) in self.scores.iter_mut().enumerate() {
+            let k = &self.k[j * self.stride..][..size];
+            let (mut even, mut odd) = (s.zero(), s.zero());
+            let mut i = 0;
+            // SAFETY: both slices hold `size` values, and loads stay within the whole vectors of it.
+            unsafe {
+                while i + 2 * S::LANES <= whole {
+                    even = s.fma(s.load(self.q.as_ptr().add(i)), s.load(k.as_ptr().add(i)), even);
+                    odd = s.fma(s.load(self.q.as_ptr().add(i + S::LANES)), s.load(k.as_ptr().add(i + S::LANES)), odd);
+                    i += 2 * S::LANES;
+                }
+                if i < whole {
+                    even = s.fma(s.load(self.q.as_ptr().add(i)), s.load(k.as_ptr().add(i)), even);
+                }
+            }
+            let rest: f32 = self.q[whole..].iter().zip(&k[whole..]).map(|(a, b)| a * b).sum();
+            *score = (s.reduce_add(s.add(even, odd)) + rest) * self.scale;
+        }
+    }
+}
+
+/// `sums = sum of weights[j] * v[j]`.
+struct WeightedSum<'a> {
+    v: &'a [f32],
+    stride: usize,
+    weights: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+/// Vectors that are summed at once.
+const VECTORS: usize = 4;
+
+impl Kernel for WeightedSum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let size = self.sums.len();
+        assert!(self.v.len() >= (self.weights.len().max(1) - 1) * self.stride + size, "values shorter than their weights");
+        let (wide, mut at) = (VECTORS * S::LANES, 0);
+        while at + wide <= size {
+            let mut sums = [s.zero(); VECTORS];
+            for (j, w) in self.weights.iter().enumerate() {
+                let w = s.splat(*w);
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: each row of values holds `size` elements, as was asserted.
+                    *sum = unsafe { s.fma(w, s.load(self.v.as_ptr().add(j * self.stride + at + i * S::LANES)), *sum) };
+                }
+            }
+            for (i, sum) in sums.into_iter().enumerate() {
+                // SAFETY: the sums hold `size` elements.
+                unsafe { s.store(self.sums.as_mut_ptr().add(at + i * S::LANES), sum) };
+            }
+            at += wide;
+        }
+        while at < size {
+            let n = S::LANES.min(size - at);
+            let mut sum = s.zero();
+            for (j, w) in self.weights.iter().enumerate() {
+                // SAFETY: each row of values holds `n` elements from `at` on.
+                sum = unsafe { s.fma(s.splat(*w), s.load_partial(self.v.as_ptr().add(j * self.stride + at), n), sum) };
+            }
+            // SAFETY: the sums hold `n` elements from `at` on.
+            unsafe { s.store_partial(self.sums.as_mut_ptr().add(at), n, sum) };
+            at += n;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::threads::SharedMut;
+
+    fn data(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 37 + seed * 11) % 23) as f32 * 0.1 - 1.1).collect()
+    }
+
+    #[test]
+    fn few_and_many_queries_of_shared_heads() {
+        for (queries, keys, size, v_size) in [(1, 50, 40, 70), (2, 7, 16, 3), (40, 90, 20, 33)] {
+            let (batch, heads, kv_heads) = (2, 4, 2);
+            let (q, k) = (data(batch * heads * queries * size, 1), data(batch * kv_heads * keys * size, 2));
+            let v = data(batch * kv_heads * keys * v_size, 3);
+            let mut y = vec![0f32; batch * heads * queries * v_size];
+            let visible = |_: usize, i: usize| 0..(i + keys - queries.min(keys) + 1);
+            {
+                let shared = FloatsMut::F32(SharedMut::new(&mut y));
+                let of =
+                    |data, heads: usize, rows: usize, size: usize| Heads { data, batch: heads * rows * size, head: rows * size, row: size };
+                let job = Job {
+                    q: of(&q[..], heads, queries, size),
+                    k: of(&k[..], kv_heads, keys, size),
+                    v: of(&v[..], kv_heads, keys, v_size),
+                    batch,
+                    heads,
+                    kv_heads,
+                    queries,
+                    keys,
+                    size,
+                    v_size,
+                    scale: 0.3,
+                    softcap: 0.0,
+                    visible: &visible,
+                    bias: None,
+                    sink: None,
+                    keep: None,
+                };
+                let target = Target { data: &shared, batch: heads * queries * v_size, head: queries * v_size, row: v_size };
+                let mut scratch = base::Buffer::zeroed(scratch_bytes::<f32>(keys, size, v_size)).unwrap();
+                job.run(&target, scratch.bytes_mut().unwrap()).unwrap();
+            }
+            for (i, got) in y.iter().enumerate() {
+                let (row, d) = (i / v_size, i % v_size);
+                let (head, query) = (row / queries, row % queries);
+                let kv = head / heads * kv_heads + head % heads / (heads / kv_heads);
+                let score = |j: usize| {
+                    (0..size).map(|l| f64::from(q[row * size + l]) * f64::from(k[(kv * keys + j) * size + l])).sum::<f64>() * 0.3
+                };
+                let seen = visible(0, query).end.min(keys);
+                let e: Vec<f64> = (0..seen).map(|j| score(j).exp()).collect();
+                let want: f64 = (0..seen).map(|j| e[j] * f64::from(v[(kv * keys + j) * v_size + d])).sum::<f64>() / e.iter().sum::<f64>();
+                assert!((f64::from(*got) - want).abs() < 1e-4, "{queries} {i}: {got} and {want}");
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Attention: values summed by how well their keys fit queries.
+
+mod cache;
+pub(crate) mod core;
+pub mod grouped;
+mod masks;
+pub mod multi_head;
+pub mod rotary;
+pub mod standard;

@@ -1,0 +1,508 @@
+//! Attention of `ai.onnx`.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use base::{DType, Result, Shape, TensorMut, TensorRef, bail, ensure};
+use half::{bf16, f16};
+use ir::{Dim, Dims};
+use op::types::FLOATS;
+use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, Sizes, TypeSet, since};
+
+use super::core::{Computed, Heads, Job, Stage, Target, scratch_bytes};
+use crate::conv::windows::elements;
+use crate::floats::{Floats, FloatsMut, is_wide};
+use crate::number::Numbers;
+use crate::widen::take;
+
+const MASKS: TypeSet = TypeSet::tensors(&[
+    DType::BF16,
+    DType::Bool,
+    DType::F16,
+    DType::F32,
+    DType::F64,
+    DType::I16,
+    DType::I32,
+    DType::I64,
+    DType::I8,
+    DType::U16,
+    DType::U32,
+    DType::U64,
+    DType::U8,
+]);
+const TYPES: &[(&str, TypeSet)] = &[("T1", FLOATS), ("T2", FLOATS), ("U", MASKS)];
+const NEW: &str = "Q:T1, K:T1, V:T2, attn_mask:U?, past_key:T1?, past_value:T2?, nonpad_kv_seqlen:int64? \
+                   -> Y:T1, present_key:T1?, present_value:T2?, qk_matmul_output:T1?";
+const VERSIONS: &[Since] = &[
+    since(
+        23,
+        "Q:T1, K:T1, V:T2, attn_mask:U?, past_key:T1?, past_value:T2? -> Y:T1, present_key:T1?, present_value:T2?, qk_matmul_output:T1?",
+        TYPES,
+    ),
+    since(24, NEW, TYPES),
+    since(25, NEW, TYPES),
+];
+
+/// Attention of `ai.onnx`.
+pub static ATTENTION: OpDef = OpDef {
+    name: "Attention",
+    versions: VERSIONS,
+    load: |a| Ok(Box::new(load(a)?)),
+    kernels: Kernels::NONE.cpu::<Attention>(),
+    ..OpDef::ONNX
+};
+
+#[derive(Clone, Debug)]
+struct Attention {
+    scale: Option<f32>,
+    softcap: f32,
+    causal: bool,
+    /// Heads of queries, and of keys and values, where inputs have three axes.
+    heads: Option<(usize, usize)>,
+    stage: Stage,
+    /// How far a query sees back and ahead; without bound if `None`.
+    window: (Option<usize>, Option<usize>),
+}
+
+fn load(a: &Attrs<'_>) -> Result<Attention> {
+    let count = |name: &str| -> Result<Option<usize>> {
+        match a.opt_int(name)? {
+            None => Ok(None),
+            Some(n) => match usize::try_from(n).ok().filter(|n| *n > 0) {
+                Some(n) => Ok(Some(n)),
+                None => bail!(InvalidGraph, "attribute '{name}' is {n}"),
+            },
+        }
+    };
+    let stage = match a.int("qk_matmul_output_mode", 0)? {
+        0 => Stage::Products,
+        1 => Stage::Capped,
+        2 => Stage::Biased,
+        3 => Stage::Weights,
+        other => bail!(InvalidGraph, "attribute 'qk_matmul_output_mode' is {other}"),
+    };
+    // The softmax is never less precise than this asks for.
+    a.ignore("softmax_precision");
+    let window = |name: &str| match if a.since() >= 25 { a.int(name, -1)? } else { -1 } {
+        -1 => Ok(None),
+        n => usize::try_from(n).map(Some).map_err(|_| base::error!(InvalidGraph, "attribute '{name}' is {n}")),
+    };
+    let softcap = a.float("softcap", 0.0)?;
+    ensure!(softcap >= 0.0, InvalidGraph, "attribute 'softcap' is {softcap}");
+    Ok(Attention {
+        scale: a.opt_float("scale")?,
+        softcap,
+        causal: a.flag("is_causal", false)?,
+        heads: count("q_num_heads")?.zip(count("kv_num_heads")?),
+        stage,
+        window: (window("left_window_size")?, window("right_window_size")?),
+    })
+}
+
+/// The sizes of one operand: images, heads, positions, elements of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extent<D> {
+    batch: D,
+    heads: D,
+    rows: D,
+    size: D,
+}
+
+impl Attention {
+    /// The sizes of an operand of symbolic shape.
+    fn extent_of(&self, dims: &[Dim], heads: impl Fn((usize, usize)) -> usize) -> Result<Extent<Dim>> {
+        match dims {
+            [batch, h, rows, size] => Ok(Extent { batch: batch.clone(), heads: h.clone(), rows: rows.clone(), size: size.clone() }),
+            [batch, rows, hidden] => {
+                let Some(counts) = self.heads else { bail!(InvalidGraph, "inputs of three axes need q_num_heads and kv_num_heads") };
+                let heads = Dim::from(heads(counts));
+                Ok(Extent { batch: batch.clone(), size: hidden.floor_div(&heads), heads, rows: rows.clone() })
+            }
+            _ => bail!(InvalidGraph, "Attention takes inputs of three or four axes, not {dims:?}"),
+        }
+    }
+
+    fn extent(&self, shape: &[usize], heads: impl Fn((usize, usize)) -> usize) -> Result<Extent<usize>> {
+        let dims: Dims = shape.iter().map(|d| Dim::from(*d)).collect();
+        let e = self.extent_of(&dims, heads).map_err(|e| e.with_kind(base::ErrorKind::InvalidArgument))?;
+        let size = |d: Dim| d.size().unwrap_or(0);
+        let e = Extent { batch: size(e.batch), heads: size(e.heads), rows: size(e.rows), size: size(e.size) };
+        let fits = shape.len() == 4 || e.heads * e.size == shape[2];
+        ensure!(fits, InvalidArgument, "{} heads do not make up an input of shape {}", e.heads, Shape::from(shape));
+        Ok(e)
+    }
+}
+
+impl Op for Attention {
+    fn infer(&self, cx: &mut Infer<'_>) -> Result<()> {
+        let (dtype, v_dtype) = (cx.dtype(0)?, cx.dtype(2)?);
+        let (Some(q), Some(k), Some(v)) = (cx.dims(0)?, cx.dims(1)?, cx.dims(2)?) else {
+            let types = [dtype, dtype, v_dtype, dtype];
+            types.into_iter().enumerate().for_each(|(i, t)| cx.tensor(i, t, None));
+            return Ok(());
+        };
+        let (eq, ek, ev) = (self.extent_of(q, |h| h.0)?, self.extent_of(k, |h| h.1)?, self.extent_of(v, |h| h.1)?);
+        let past = |i: usize, rows: &Dim| match cx.optional(i).and_then(|f| f.shape.as_deref()) {
+            Some([_, _, past, _]) => past.add(rows),
+            _ => rows.clone(),
+        };
+        let (keys, values) = (past(4, &ek.rows), past(5, &ev.rows));
+        let y: Dims = match q.len() {
+            4 => vec![eq.batch.clone(), eq.heads.clone(), eq.rows.clone(), ev.size.clone()].into(),
+            _ => vec![eq.batch.clone(), eq.rows.clone(), eq.heads.mul(&ev.size)].into(),
+        };
+        cx.tensor(0, dtype, Some(y));
+        cx.tensor(1, dtype, Some(vec![ek.batch, ek.heads, keys.clone(), ek.size].into()));
+        cx.tensor(2, v_dtype, Some(vec![ev.batch, ev.heads, values, ev.size].into()));
+        cx.tensor(3, dtype, Some(vec![eq.batch, eq.heads, eq.rows, keys].into()));
+        Ok(())
+    }
+}
+
+impl CpuKernel for Attention {
+    fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
+        Ok(match is_wide(cx.dtype(0)?) || is_wide(cx.dtype(2)?) {
+            true => Box::new(Kernel::<f64> { op: self.clone(), real: PhantomData }),
+            false => Box::new(Kernel::<f32> { op: self.clone(), real: PhantomData }),
+        })
+    }
+}
+
+struct Kernel<A> {
+    op: Attention,
+    real: PhantomData<A>,
+}
+
+/// All sizes of a run.
+#[derive(Clone, Copy, Debug)]
+struct Extents {
+    q: Extent<usize>,
+    k: Extent<usize>,
+    v: Extent<usize>,
+    past: usize,
+}
+
+impl Extents {
+    fn keys(&self) -> usize {
+        self.past + self.k.rows
+    }
+
+    /// Elements of all keys, and of all values.
+    fn cache(&self) -> (usize, usize) {
+        let all = self.k.batch * self.k.heads * self.keys();
+        (all * self.k.size, all * self.v.size)
+    }
+
+    fn queries(&self) -> usize {
+        self.q.batch * self.q.heads * self.q.rows * self.q.size
+    }
+}
+
+/// Distances in a dense operand of three or four axes.
+fn heads<A>(data: &[A], rank: usize, e: Extent<usize>) -> Heads<'_, A> {
+    match rank {
+        4 => Heads { data, batch: e.heads * e.rows * e.size, head: e.rows * e.size, row: e.size },
+        _ => Heads { data, batch: e.rows * e.heads * e.size, head: e.size, row: e.heads * e.size },
+    }
+}
+
+/// Copies earlier and new keys (or values) behind each other, head by head.
+fn gather<A: Computed>(past: Option<Floats<'_>>, earlier: usize, new: Floats<'_>, rank: usize, e: Extent<usize>, to: &mut [A]) {
+    let rows = earlier + e.rows;
+    let strides = heads::<()>(&[], rank, e);
+    for (i, to) in to.chunks_exact_mut((rows * e.size).max(1)).enumerate() {
+        let (image, head) = (i / e.heads, i % e.heads);
+        if let Some(past) = past {
+            past.read(i * earlier * e.size, &mut to[..earlier * e.size]);
+        }
+        for (row, to) in to[earlier * e.size..].chunks_exact_mut(e.size.max(1)).enumerate() {
+            new.read(image * strides.batch + head * strides.head + row * strides.row, to);
+        }
+    }
+}
+
+/// Puts earlier and new keys (or values) behind each other in an output.
+fn present(y: TensorMut<'_>, past: Option<TensorRef<'_>>, new: TensorRef<'_>, e: Extent<usize>) -> Result<()> {
+    let earlier = past.map_or(0, |p| p.shape()[2]);
+    ensure!(y.len() == e.batch * e.heads * (earlier + e.rows) * e.size, Fail, "a cache of {} elements", y.len());
+    match new.dtype() {
+        DType::F32 => join::<f32>(y, past, new, earlier, e),
+        DType::F64 => join::<f64>(y, past, new, earlier, e),
+        DType::F16 => join::<f16>(y, past, new, earlier, e),
+        _ => join::<bf16>(y, past, new, earlier, e),
+    }
+}
+
+fn join<T: base::Element>(
+    y: TensorMut<'_>,
+    past: Option<TensorRef<'_>>,
+    new: TensorRef<'_>,
+    earlier: usize,
+    e: Extent<usize>,
+) -> Result<()> {
+    let past = past.map(|p| p.slice::<T>()).transpose()?;
+    let new_heads = heads(new.slice::<T>()?, new.rank(), e);
+    for (i, to) in y.slice::<T>()?.chunks_exact_mut(((earlier + e.rows) * e.size).max(1)).enumerate() {
+        let (old, fresh) = to.split_at_mut(earlier * e.size);
+        if let Some(past) = past {
+            old.copy_from_slice(&past[i * old.len()..(i + 1) * old.len()]);
+        }
+        let start = i / e.heads * new_heads.batch + i % e.heads * new_heads.head;
+        for (row, to) in fresh.chunks_exact_mut(e.size.max(1)).enumerate() {
+            to.copy_from_slice(&new_heads.data[start + row * new_heads.row..][..e.size]);
+        }
+    }
+    Ok(())
+}
+
+fn padded<A>(len: usize) -> usize {
+    (len * size_of::<A>()).next_multiple_of(64)
+}
+
+/// A mask: added to the scores, or telling which count. Its axes broadcast to images, heads, queries and keys.
+struct Mask<'a> {
+    data: Numbers<'a>,
+    truth: bool,
+    strides: [usize; 4],
+    keys: usize,
+}
+
+impl<'a> Mask<'a> {
+    fn of(t: TensorRef<'a>, [batch, heads, queries, keys]: [usize; 4]) -> Result<Self> {
+        let shown = || Shape::from(t.shape());
+        let rank = t.rank();
+        ensure!((1..=4).contains(&rank), InvalidArgument, "an attention mask of shape {}", shown());
+        let (mut strides, mut stride) = ([0; 4], 1);
+        for (i, &d) in t.shape().iter().enumerate().rev() {
+            let axis = 4 - rank + i;
+            let want = [batch, heads, queries, keys][axis];
+            // A mask may cover the first keys only; the others do not count.
+            let fits = d == 1 || d == want || (axis == 3 && d < want);
+            ensure!(fits, InvalidArgument, "an attention mask of shape {} for {:?}", shown(), [batch, heads, queries, keys]);
+            strides[axis] = if d == 1 && want != 1 && axis != 3 { 0 } else { stride };
+            stride *= d;
+        }
+        let covered = t.shape()[rank - 1];
+        if covered == 1 && keys != 1 {
+            strides[3] = 0;
+        }
+        Ok(Self { data: Numbers::of(t)?, truth: t.dtype() == DType::Bool, strides, keys: if strides[3] == 0 { keys } else { covered } })
+    }
+
+    /// Adds the mask to scores from key `first` on.
+    fn add<A: Computed>(&self, image: usize, head: usize, query: usize, first: usize, scores: &mut [A]) {
+        let [b, h, q, k] = self.strides;
+        let start = image * b + head * h + query * q;
+        for (j, score) in scores.iter_mut().enumerate() {
+            let key = first + j;
+            *score = match key < self.keys {
+                false => A::neg_infinity(),
+                true if self.truth => {
+                    if self.data.get(start + key * k) == 0.0 {
+                        A::neg_infinity()
+                    } else {
+                        *score
+                    }
+                }
+                true => *score + A::of(self.data.get(start + key * k)),
+            };
+        }
+    }
+
+    /// Whether no key of a query counts.
+    fn hides_all<A: Computed>(&self, image: usize, head: usize, query: usize, seen: Range<usize>) -> bool {
+        let [b, h, q, k] = self.strides;
+        let start = image * b + head * h + query * q;
+        seen.clone().all(|key| {
+            key >= self.keys || {
+                let v = self.data.get(start + key * k);
+                if self.truth { v == 0.0 } else { v == f64::NEG_INFINITY }
+            }
+        })
+    }
+}
+
+impl<A: Computed> Kernel<A> {
+    fn extents(&self, input: &dyn Fn(usize) -> Option<Shape>) -> Result<Extents> {
+        let given = |i: usize| input(i).ok_or_else(|| base::error!(InvalidArgument, "input {i} is missing"));
+        let (q, k) = (self.op.extent(&given(0)?, |h| h.0)?, self.op.extent(&given(1)?, |h| h.1)?);
+        let v = self.op.extent(&given(2)?, |h| h.1)?;
+        let fits = q.batch == k.batch && k.batch == v.batch && k.heads == v.heads && k.rows == v.rows && q.size == k.size;
+        ensure!(fits && k.heads > 0 && q.heads % k.heads == 0, InvalidArgument, "queries {q:?}, keys {k:?} and values {v:?} do not fit");
+        let past = match (input(4), input(5)) {
+            (Some(key), Some(value)) => {
+                let same = |s: &Shape, size: usize| s.len() == 4 && s[0] == k.batch && s[1] == k.heads && s[3] == size && s[2] == key[2];
+                ensure!(key.len() == 4 && same(&key, k.size) && same(&value, v.size), InvalidArgument, "a past of {key} and {value}");
+                key[2]
+            }
+            (None, None) => 0,
+            _ => bail!(InvalidArgument, "past_key and past_value must be given together"),
+        };
+        Ok(Extents { q, k, v, past })
+    }
+
+    fn bytes(e: &Extents) -> usize {
+        let (keys, values) = e.cache();
+        padded::<A>(e.queries()) + padded::<A>(keys) + padded::<A>(values) + scratch_bytes::<A>(e.keys(), e.q.size, e.v.size)
+    }
+
+    fn attend(&self, e: &Extents, cx: &Run<'_>) -> Result<()> {
+        let (q, k, v) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+        let past = (cx.optional(4)?, cx.optional(5)?);
+        for (i, past, new, extent) in [(1, past.0, k, e.k), (2, past.1, v, e.v)] {
+            if cx.has_output(i) {
+                present(cx.output(i)?, past, new, extent)?;
+            }
+        }
+        let mut scratch = cx.scratch::<u8>()?;
+        let (all_keys, all_values) = e.cache();
+        let mut room = |len: usize| -> Result<&mut [A]> {
+            let bytes = padded::<A>(len).min(scratch.len());
+            elements(take(&mut scratch, bytes)?, len)
+        };
+        let (wide_q, wide_k, wide_v) = (room(e.queries())?, room(all_keys)?, room(all_values)?);
+        let queries = Floats::of(q)?;
+        let queries = heads(queries.row(0..queries.len(), wide_q), q.rank(), e.q);
+        let keys = cached(past.0, k, e.past, e.k, wide_k)?;
+        let values = cached(past.1, v, e.past, e.v, wide_v)?;
+        let sizes = [e.q.batch, e.q.heads, e.q.rows, e.keys()];
+        let mask = cx.optional(3)?.map(|m| Mask::of(m, sizes)).transpose()?;
+        let lengths = cx.optional(6)?.map(|l| l.slice::<i64>()).transpose()?;
+        ensure!(
+            lengths.is_none_or(|l| l.len() == e.q.batch),
+            InvalidArgument,
+            "{:?} lengths for {} images",
+            lengths.map(<[i64]>::len),
+            e.q.batch
+        );
+        let visible = |image: usize, query: usize| self.visible(e, lengths.map(|l| l[image]), query);
+        let add = |image: usize, head: usize, query: usize, first: usize, scores: &mut [A]| {
+            let Some(mask) = &mask else { return };
+            // Where nothing counts, no score shall: infinities and what is no number included.
+            match mask.hides_all::<A>(image, head, query, visible(image, query)) {
+                true => scores.fill(A::neg_infinity()),
+                false => mask.add(image, head, query, first, scores),
+            }
+        };
+        let kept = if cx.has_output(3) { Some(FloatsMut::of(cx.output(3)?)?) } else { None };
+        let y = FloatsMut::of(cx.output(0)?)?;
+        let out = Extent { size: e.v.size, ..e.q };
+        let strides = heads::<()>(&[], q.rank(), out);
+        let scale = self.op.scale.map_or(1.0 / (e.q.size as f64).sqrt(), f64::from);
+        let job = Job {
+            q: queries,
+            k: keys,
+            v: values,
+            batch: e.q.batch,
+            heads: e.q.heads,
+            kv_heads: e.k.heads,
+            queries: e.q.rows,
+            keys: e.keys(),
+            size: e.q.size,
+            v_size: e.v.size,
+            scale: A::of(scale),
+            softcap: A::of(self.op.softcap.into()),
+            visible: &visible,
+            bias: mask.as_ref().map(|_| &add as _),
+            sink: None,
+            keep: kept.as_ref().map(|to| (self.op.stage, to)),
+        };
+        job.run(&Target { data: &y, batch: strides.batch, head: strides.head, row: strides.row }, scratch)
+    }
+
+    /// The keys that a query sees; `length` is how many keys of its image there are, where that is given.
+    fn visible(&self, e: &Extents, length: Option<i64>, query: usize) -> Range<usize> {
+        let keys = e.keys() as i64;
+        let valid = length.unwrap_or(keys).clamp(0, keys);
+        // How many keys come before the first query.
+        let before = length.map_or(e.past as i64, |l| l - e.q.rows as i64);
+        let at = before + query as i64;
+        let (mut start, mut end) = (0, valid);
+        if self.op.causal {
+            end = end.min(at + 1);
+        }
+        if let Some(left) = self.op.window.0 {
+            start = start.max(at - left as i64);
+        }
+        if let Some(right) = self.op.window.1 {
+            end = end.min(at + right as i64 + 1);
+        }
+        let start = start.clamp(0, keys);
+        start as usize..end.clamp(start, keys) as usize
+    }
+}
+
+/// All keys or values: the input itself where it can be read as it is, else gathered in `room`.
+fn cached<'a, A: Computed>(
+    past: Option<TensorRef<'a>>,
+    new: TensorRef<'a>,
+    earlier: usize,
+    e: Extent<usize>,
+    room: &'a mut [A],
+) -> Result<Heads<'a, A>> {
+    let fresh = Floats::of(new)?;
+    if let (Some(own), None) = (fresh.same::<A>(), past) {
+        return Ok(heads(own, new.rank(), e));
+    }
+    gather(past.map(Floats::of).transpose()?, earlier, fresh, new.rank(), e, room);
+    Ok(heads(room, 4, Extent { rows: earlier + e.rows, ..e }))
+}
+
+impl<A: Computed> Prepared for Kernel<A> {
+    fn scratch(&self, sizes: &Sizes<'_>) -> usize {
+        let extents = self.extents(&|i| sizes.input(i).ok().map(Shape::from));
+        extents.map_or(0, |e| Self::bytes(&e))
+    }
+
+    fn run(&self, cx: &mut Run<'_>) -> Result<()> {
+        let e = self.extents(&|i| cx.optional(i).ok().flatten().map(|t| t.shape().into()))?;
+        let (dtype, v_dtype, rank) = (cx.input(0)?.dtype(), cx.input(2)?.dtype(), cx.input(0)?.rank());
+        let y: Shape = match rank {
+            4 => [e.q.batch, e.q.heads, e.q.rows, e.v.size].into(),
+            _ => [e.q.batch, e.q.rows, e.q.heads * e.v.size].into(),
+        };
+        cx.allocate(0, dtype, y)?;
+        cx.allocate(1, dtype, [e.k.batch, e.k.heads, e.keys(), e.k.size])?;
+        cx.allocate(2, v_dtype, [e.v.batch, e.v.heads, e.keys(), e.v.size])?;
+        cx.allocate(3, dtype, [e.q.batch, e.q.heads, e.q.rows, e.keys()])?;
+        self.attend(&e, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testkit::{assert_close, single};
+
+    #[test]
+    fn one_key_gives_its_value() {
+        let op = single(&ATTENTION, 23).input([1, 1, 1, 2], &[1f32, 2.0]).input([1, 1, 1, 2], &[3f32, 4.0]);
+        assert_close(&op.input([1, 1, 1, 3], &[5f32, 6.0, 7.0]).tensor().unwrap(), &[5.0, 6.0, 7.0], 1e-6, 0.0);
+    }
+
+    #[test]
+    fn three_axes_and_a_past() {
+        let op = single(&ATTENTION, 23).attr("q_num_heads", 2i64).attr("kv_num_heads", 1i64);
+        let op = op.input([1, 1, 4], &[0f32; 4]).input([1, 1, 2], &[1f32, 1.0]).input([1, 1, 2], &[4f32, 8.0]).skip();
+        let out = op.input([1, 1, 1, 2], &[0f32, 0.0]).input([1, 1, 1, 2], &[0f32, 2.0]).run(3).unwrap();
+        assert_close(out[0].tensor().unwrap(), &[2.0, 5.0, 2.0, 5.0], 1e-6, 0.0);
+        assert_close(out[1].tensor().unwrap(), &[0.0, 0.0, 1.0, 1.0], 0.0, 0.0);
+        assert_eq!(&**out[2].tensor().unwrap().shape(), [1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn a_query_that_sees_nothing_gets_zero() {
+        let op = single(&ATTENTION, 23).input([1, 1, 1, 1], &[1f32]).input([1, 1, 2, 1], &[3f32, f32::INFINITY]);
+        let y = op.input([1, 1, 2, 1], &[5f32, 6.0]).input([1, 2], &[false, false]).tensor().unwrap();
+        assert_eq!(y.slice::<f32>().unwrap(), [0.0]);
+    }
+
+    #[test]
+    fn sizes_that_disagree_are_refused() {
+        let op = single(&ATTENTION, 23).input([1, 2, 1, 2], &[0f32; 4]).input([1, 2, 1, 3], &[0f32; 6]).input([1, 2, 1, 2], &[0f32; 4]);
+        assert!(op.tensor().is_err());
+        assert!(
+            single(&ATTENTION, 23).input([1, 1, 4], &[0f32; 4]).input([1, 1, 4], &[0f32; 4]).input([1, 1, 4], &[0f32; 4]).tensor().is_err()
+        );
+    }
+}
