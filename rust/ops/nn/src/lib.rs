@@ -17,6 +17,7 @@ mod number;
 pub mod pool;
 mod real;
 pub mod resize;
+pub mod rnn;
 pub mod softmax;
 mod widen;
 mod window;
@@ -70,6 +71,9 @@ pub static OPS: &[&OpDef] = &[
     &pool::window::MAX_POOL,
     &resize::RESIZE,
     &resize::UPSAMPLE,
+    &rnn::GRU,
+    &rnn::LSTM,
+    &rnn::RNN,
     &softmax::LOG_SOFTMAX,
     &softmax::SOFTMAX,
 ];
