@@ -5,12 +5,15 @@ pub mod attention;
 #[cfg(test)]
 mod blocked_tests;
 mod body;
+#[cfg(test)]
+mod body_tests;
 mod chunks;
 pub mod conv;
 pub mod einsum;
 mod floats;
 mod fold;
 mod infer;
+pub mod loss;
 pub mod matmul;
 pub mod norm;
 mod number;
@@ -44,6 +47,8 @@ pub static OPS: &[&OpDef] = &[
     &conv::reorder::REORDER,
     &conv::transpose::CONV_TRANSPOSE,
     &einsum::EINSUM,
+    &loss::NEGATIVE_LOG_LIKELIHOOD_LOSS,
+    &loss::SOFTMAX_CROSS_ENTROPY_LOSS,
     &matmul::fused::FUSED_MAT_MUL,
     &matmul::fused::TRANSPOSE_MAT_MUL,
     &matmul::general::FUSED_GEMM,
