@@ -22,6 +22,7 @@ mod real;
 pub mod resize;
 pub mod rnn;
 pub mod softmax;
+pub mod vision;
 mod widen;
 mod window;
 
@@ -40,6 +41,7 @@ pub static OPS: &[&OpDef] = &[
     &attention::rotary::MICROSOFT_ROTARY_EMBEDDING,
     &attention::rotary::ROTARY_EMBEDDING,
     &attention::standard::ATTENTION,
+    &conv::col2im::COL2IM,
     &conv::integer::CONV_INTEGER,
     &conv::plain::CONV,
     &conv::plain::FUSED_CONV,
@@ -71,6 +73,7 @@ pub static OPS: &[&OpDef] = &[
     &pool::global::GLOBAL_AVERAGE_POOL,
     &pool::global::GLOBAL_LP_POOL,
     &pool::global::GLOBAL_MAX_POOL,
+    &pool::unpool::MAX_UNPOOL,
     &pool::window::AVERAGE_POOL,
     &pool::window::LP_POOL,
     &pool::window::MAX_POOL,
@@ -81,4 +84,9 @@ pub static OPS: &[&OpDef] = &[
     &rnn::RNN,
     &softmax::LOG_SOFTMAX,
     &softmax::SOFTMAX,
+    &vision::affine_grid::AFFINE_GRID,
+    &vision::grid_sample::GRID_SAMPLE,
+    &vision::max_roi_pool::MAX_ROI_POOL,
+    &vision::non_max_suppression::NON_MAX_SUPPRESSION,
+    &vision::roi_align::ROI_ALIGN,
 ];

@@ -1,6 +1,7 @@
 //! Convolutions.
 
 mod bytes;
+pub mod col2im;
 mod depthwise;
 mod direct;
 mod general;

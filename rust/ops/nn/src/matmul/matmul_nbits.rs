@@ -8,10 +8,12 @@ use half::{bf16, f16};
 use ir::Dim;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Sizes, TypeSet, since};
 
+use super::reordered;
+
 const FLOATS: TypeSet = TypeSet::tensors(&[DType::F32, DType::F16, DType::BF16]);
 const ZEROS: TypeSet = TypeSet::tensors(&[DType::U8, DType::F32, DType::F16, DType::BF16]);
 
-/// MatMulNBits of `com.microsoft`. A reordering of columns (`g_idx`) and weights in the layout of another device are refused.
+/// MatMulNBits of `com.microsoft`. Weights in the layout of another device are refused.
 pub static MAT_MUL_N_BITS: OpDef = OpDef {
     name: "MatMulNBits",
     versions: &[since(
@@ -39,7 +41,6 @@ impl MatMulNBits {
             usize::try_from(value).map_err(|_| base::error!(InvalidGraph, "attribute '{name}' is {value}, which is no size"))
         };
         ensure!(a.int("weight_prepacked", 0)? == 0, NotImplemented, "MatMulNBits with weights packed for another device");
-        ensure!(!a.has_input(4), NotImplemented, "MatMulNBits with g_idx");
         // Level 4 allows the left operand to be rounded to bytes; all others keep it as it is.
         let precision = if a.int("accuracy_level", 0)? == 4 { Precision::Bytes } else { Precision::Floats };
         let (k, n) = (size("K", a.required_int("K")?)?, size("N", a.required_int("N")?)?);
@@ -90,6 +91,9 @@ impl Op for MatMulNBits {
 
 impl CpuKernel for MatMulNBits {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
+        if cx.optional(4).is_some() {
+            return reordered::prepare(reordered::Weights { k: self.k, n: self.n, bits: self.bits, block: self.block }, cx);
+        }
         match cx.dtype(0)? {
             DType::F32 => self.prepare_as::<f32>(cx),
             DType::F16 => self.prepare_as::<f16>(cx),
@@ -186,6 +190,17 @@ mod tests {
         let s = s.input([N, 3], &[2f32; N * 3]).skip().input([N], &[10f32, 20., 30.]);
         let expected: Vec<f64> = with_two.iter().enumerate().map(|(i, x)| x + 10.0 * (i % N + 1) as f64).collect();
         assert_close(&s.tensor().unwrap(), &expected, 1e-5, 1e-4);
+    }
+
+    #[test]
+    fn rows_assigned_to_blocks() {
+        let (s, expected, _) = case(3, 4);
+        let own: Vec<i32> = (0..K as i32).map(|k| k / 16).collect();
+        assert_close(&s.skip().input([K], &own).tensor().unwrap(), &expected, 1e-5, 1e-4);
+        let (s, _, with_two) = case(1, 8);
+        assert_close(&s.input([N, 3], &[2u8; N * 3]).input([K], &own).tensor().unwrap(), &with_two, 1e-5, 1e-3);
+        let (s, ..) = case(1, 4);
+        assert!(s.skip().input([K], &[3i32; K]).tensor().is_err());
     }
 
     #[test]

@@ -8,4 +8,5 @@ pub mod matmul_nbits;
 pub mod plain;
 pub(crate) mod product;
 pub mod quantized;
+mod reordered;
 pub(crate) mod shape;

@@ -3,6 +3,7 @@
 pub mod global;
 mod indices;
 mod rows;
+pub mod unpool;
 pub mod window;
 
 use base::{DType, Layout, Result};
