@@ -10,7 +10,7 @@ CARGO ?= cargo
 # Cargo builds as many crates at once as there are processors; on a busy machine set JOBS.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help test rust python build wheel bench lint format clean
+.PHONY: help test rust python build wheel bench race lint format clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -46,6 +46,12 @@ wheel: $(VENV)/.ready ## build the wheel that is given to others
 
 bench: build ## measure calls against ONNX Runtime
 	$(BIN)/python benches/overhead.py
+
+# MODELS is the folder of the models, RACE what else benches/race.py is told: `make race RACE="--rounds 1"`.
+MODELS ?= ../shared/models
+race: build ## race other runtimes on real models, and write docs/performance.md
+	$(BIN)/python -m pip install --quiet $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])')
+	$(BIN)/python benches/race.py --models $(MODELS) --document $(RACE)
 
 format: $(VENV)/.ready ## format all sources
 	$(CARGO) fmt --all

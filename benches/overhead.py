@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx.parser
+
+from racing import machine
 
 RUNTIMES = ("onnxruntime", "ort_rs")
 SECONDS = 0.4
@@ -133,17 +134,10 @@ def measured_apart(runtime: str, measure: str) -> float:
     return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
-def cpu() -> str:
-    """The name of the CPU."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
 def table(rounds: int, wanted: list[str]) -> str:
     """All measures of both runtimes, as text."""
     versions = ", ".join(f"{name} {importlib.import_module(name).__version__}" for name in (*RUNTIMES, "numpy"))
-    lines = [f"{cpu()}; Python {platform.python_version()}; {versions}", ""]
+    lines = [f"{machine.cpu()}; Python {platform.python_version()}; {versions}", ""]
     lines += ["microseconds per call   onnxruntime      ort_rs   ratio", "-" * 55]
     medians: dict[str, list[float]] = {}
     for measure in wanted:
