@@ -32,3 +32,58 @@ class ExecutionOrder(_Option):
     DEFAULT = 0
     PRIORITY_BASED = 1
     MEMORY_EFFICIENT = 2
+
+
+class OrtAllocatorType(_Option):
+    """How an allocator hands out memory."""
+
+    INVALID = -1
+    ORT_DEVICE_ALLOCATOR = 0
+    ORT_ARENA_ALLOCATOR = 1
+
+
+class OrtMemType(_Option):
+    """What memory is for."""
+
+    CPU_INPUT = -2
+    CPU_OUTPUT = -1
+    CPU = -1
+    DEFAULT = 0
+
+
+class OrtDeviceMemoryType(_Option):
+    """Which memory of a device is meant: its own, or one that the host can touch."""
+
+    DEFAULT = 0
+    HOST_ACCESSIBLE = 5
+
+
+class OrtMemoryInfoDeviceType(_Option):
+    """The kinds of devices."""
+
+    CPU = 0
+    GPU = 1
+    NPU = 3
+    FPGA = 2
+
+
+class OrtDeviceVendorId(IntEnum):
+    """The makers of devices, by their numbers on the PCI bus."""
+
+    NONE = 0x0000
+    AMD = 0x1002
+    NVIDIA = 0x10DE
+    ARM = 0x13B5
+    MICROSOFT = 0x1414
+    HUAWEI = 0x19E5
+    QUALCOMM = 0x5143
+    INTEL = 0x8086
+
+
+class OrtSparseFormat(_Option):
+    """How a sparse tensor keeps the places of its elements."""
+
+    ORT_SPARSE_UNDEFINED = 0
+    ORT_SPARSE_COO = 1
+    ORT_SPARSE_CSRC = 2
+    ORT_SPARSE_BLOCK_SPARSE = 4

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{DType, Result, Shape, Tensor, bail};
+use crate::{DType, Result, SparseTensor, Tensor, bail};
 
 /// The type of a value, as ONNX writes it: `tensor(float)`, `seq(tensor(int64))`, `optional(..)`, `map(..)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,17 +45,6 @@ pub enum Value {
     Map(Arc<Map>),
     /// A value or nothing.
     Optional(Arc<Optional>),
-}
-
-/// An array of mostly zeros: `values[i]` stands at the coordinates (or the flat index) `indices[i]`.
-#[derive(Clone, Debug)]
-pub struct SparseTensor {
-    /// The elements that are not zero, of shape `{nnz}`.
-    pub values: Tensor,
-    /// Their places: `int64`, of shape `{nnz}` (flat) or `{nnz, rank}`, in ascending order.
-    pub indices: Tensor,
-    /// The shape of the array.
-    pub shape: Shape,
 }
 
 /// A list of values of one type.

@@ -36,7 +36,7 @@
 //! ```
 
 pub use base::{
-    Buffer, DType, Element, Error, ErrorKind, Foreign, Layout, Map, Memory, Optional, Result, Sequence, Shape, SparseTensor, Strings,
+    Buffer, DType, Element, Error, ErrorKind, Foreign, Layout, Map, Memory, Optional, Places, Result, Sequence, Shape, SparseTensor, Strings,
     Tensor, Type, Value,
 };
 pub use base::{check_bools, knobs, packed, threads};

@@ -23,6 +23,8 @@ pub(crate) struct Header {
     pub(crate) type_num: c_int,
     /// Whether it is row-major without gaps, aligned, and in the byte order of the machine.
     pub(crate) plain: bool,
+    /// Whether it may be written to.
+    pub(crate) writable: bool,
     /// Its first byte.
     pub(crate) data: *const u8,
 }
@@ -37,7 +39,8 @@ impl Header {
         };
         let needed = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED;
         let plain = array.flags & needed == needed && descr.byteorder as u8 != SWAPPED;
-        Self { type_num: descr.type_num, plain, data: array.data.cast_const().cast() }
+        let writable = array.flags & NPY_ARRAY_WRITEABLE != 0;
+        Self { type_num: descr.type_num, plain, writable, data: array.data.cast_const().cast() }
     }
 }
 
@@ -75,17 +78,18 @@ pub(crate) fn of_objects<'py>(
     Ok(array)
 }
 
-/// A writable array of type `descr` over the bytes of `buffer` from `offset` on, which it keeps alive.
+/// An array of type `descr` over the elements at `data`, in memory that `owner` keeps alive.
 ///
 /// # Safety
-/// The buffer is on the heap and nobody else holds it. From `offset` on, aligned for the type, lie the elements of a dense tensor of
-/// that type and shape.
+/// At `data`, aligned for the type, lie the elements of a dense tensor of that type and shape, for as long as `owner` lives. If the
+/// array is `writable`, nobody counts on them staying as they are.
 pub(crate) unsafe fn over<'py>(
     py: Python<'py>,
     descr: Bound<'py, PyArrayDescr>,
     shape: &[usize],
-    buffer: Arc<Buffer>,
-    offset: usize,
+    data: *const u8,
+    owner: Arc<Buffer>,
+    writable: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let mut inline = [0 as npy_intp; 8];
     let mut long: Vec<npy_intp> = Vec::new();
@@ -97,9 +101,9 @@ pub(crate) unsafe fn over<'py>(
         }
     };
     dims.iter_mut().zip(shape).for_each(|(d, s)| *d = *s as npy_intp);
-    let data = buffer.address().wrapping_add(offset).cast_mut().cast::<c_void>();
-    let base = keeper(py, buffer)?;
-    let flags = NPY_ARRAY_CARRAY_RO | NPY_ARRAY_WRITEABLE;
+    let data = data.cast_mut().cast::<c_void>();
+    let base = keeper(py, owner)?;
+    let flags = NPY_ARRAY_CARRAY_RO | if writable { NPY_ARRAY_WRITEABLE } else { 0 };
     // SAFETY: `dims` has as many sizes as we say; the caller vouches for the memory; null strides mean row-major; the reference to
     // the type is given away, as numpy asks; both results are checked. `SetBaseObject` takes the reference to `base` even if it fails.
     unsafe {

@@ -18,6 +18,19 @@ pub(crate) static EXECUTION_MODE: Enumeration = Enumeration::named("ExecutionMod
 /// In which order nodes run.
 pub(crate) static EXECUTION_ORDER: Enumeration = Enumeration::named("ExecutionOrder");
 
+/// How an allocator hands out memory.
+pub(crate) static ORT_ALLOCATOR_TYPE: Enumeration = Enumeration::named("OrtAllocatorType");
+/// What memory is for.
+pub(crate) static ORT_MEM_TYPE: Enumeration = Enumeration::named("OrtMemType");
+/// Whose memory of a device is meant.
+pub(crate) static ORT_DEVICE_MEMORY_TYPE: Enumeration = Enumeration::named("OrtDeviceMemoryType");
+/// The kinds of devices.
+pub(crate) static ORT_MEMORY_INFO_DEVICE_TYPE: Enumeration = Enumeration::named("OrtMemoryInfoDeviceType");
+/// The makers of devices.
+pub(crate) static ORT_DEVICE_VENDOR_ID: Enumeration = Enumeration::named("OrtDeviceVendorId");
+/// How a sparse tensor keeps its places.
+pub(crate) static ORT_SPARSE_FORMAT: Enumeration = Enumeration::named("OrtSparseFormat");
+
 impl Enumeration {
     const fn named(name: &'static str) -> Self {
         Self { name, class: PyOnceLock::new() }

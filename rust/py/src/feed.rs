@@ -11,6 +11,8 @@ use pyo3::types::{PyDict, PyList, PyString};
 use crate::array::{Header, plain};
 use crate::dtype;
 use crate::error::{Failure, Result, runtime_error};
+use crate::ort_value::OrtValue;
+use crate::sparse::SparseTensor;
 use crate::text;
 
 /// The value that `object` is to input `name` of type `ty`.
@@ -26,6 +28,12 @@ pub(crate) fn value(object: &Bound<'_, PyAny>, ty: &Type, name: &str) -> Result<
     }
     if let Ok(array) = object.cast::<PyUntypedArray>() {
         return Ok(Value::Tensor(tensor(array)?));
+    }
+    if let Ok(value) = object.cast::<OrtValue>() {
+        return value.get().feed();
+    }
+    if let Ok(sparse) = object.cast::<SparseTensor>() {
+        return Ok(Value::Sparse(sparse.get().0.clone()));
     }
     if object.is_none() {
         return Err(Error::new(ErrorKind::Fail, format!("Missing Input: {name}")).into());
@@ -45,11 +53,18 @@ pub(crate) fn value(object: &Bound<'_, PyAny>, ty: &Type, name: &str) -> Result<
 /// # Errors
 /// `RuntimeError` when the type of the array is none of ONNX.
 pub(crate) fn tensor(array: &Bound<'_, PyUntypedArray>) -> Result<Tensor> {
-    let header = Header::of(array);
-    let dtype = dtype::of_type_num(array.py(), header.type_num)?;
+    tensor_of_type(array, dtype::of_type_num(array.py(), Header::of(array).type_num)?)
+}
+
+/// The same with the bytes of the array taken for elements of `dtype`, which are as wide as its items.
+///
+/// # Errors
+/// As [`tensor`].
+pub(crate) fn tensor_of_type(array: &Bound<'_, PyUntypedArray>, dtype: DType) -> Result<Tensor> {
     if dtype == DType::String {
         return text::tensor(array);
     }
+    let header = Header::of(array);
     let (array, header) = if header.plain {
         (array.clone(), header)
     } else {
@@ -63,19 +78,25 @@ pub(crate) fn tensor(array: &Bound<'_, PyUntypedArray>) -> Result<Tensor> {
     if dtype.bits() != 8 * width {
         return Ok(Tensor::from_bytes(dtype, shape, &packed::pack(dtype, bytes_of(&array, &header, len))?)?);
     }
-    if dtype == DType::Bool {
-        let bytes = bytes_of(&array, &header, len);
-        // numpy keeps 0 and 1, but a view of other bytes as booleans may hold anything.
-        if bytes.iter().fold(0, |all, b| all | b) > 1 {
-            let truth: Vec<u8> = bytes.iter().map(|b| u8::from(*b != 0)).collect();
-            return Ok(Tensor::from_bytes(dtype, shape, &truth)?);
-        }
-    }
     debug_assert_eq!(array.dtype().itemsize(), width);
     // SAFETY: a plain array has `len` elements of `width` bytes, one after the other. They stay where they are while the array lives,
     // for numpy moves the memory of an array only when nobody else holds it. That nobody writes during a run is the caller's part.
     let foreign = unsafe { Foreign::new(header.data, len * width, Box::new(array.unbind())) };
-    Ok(Tensor::new(dtype, shape, Layout::Dense, Arc::new(Buffer::Foreign(foreign)), 0)?)
+    let tensor = Tensor::new(dtype, shape, Layout::Dense, Arc::new(Buffer::Foreign(foreign)), 0)?;
+    if dtype == DType::Bool { checked_bools(&tensor) } else { Ok(tensor) }
+}
+
+/// `tensor`, of booleans; a copy when some are neither 0 nor 1. numpy keeps these two, but a view of other bytes may hold anything.
+///
+/// # Errors
+/// `Fail` when memory for the copy cannot be had.
+pub(crate) fn checked_bools(tensor: &Tensor) -> Result<Tensor> {
+    let bytes = tensor.as_ref().bytes()?;
+    if bytes.iter().fold(0, |all, b| all | b) <= 1 {
+        return Ok(tensor.clone());
+    }
+    let truth: Vec<u8> = bytes.iter().map(|b| u8::from(*b != 0)).collect();
+    Ok(Tensor::from_bytes(DType::Bool, tensor.shape().clone(), &truth)?)
 }
 
 /// The bytes of a plain array of `len` elements of one byte.

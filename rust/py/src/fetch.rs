@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::array::over;
 use crate::dtype::descr;
 use crate::error::Result;
+use crate::sparse::SparseTensor;
 use crate::text;
 
 /// The object that `value` is to Python: an array, a list, a dictionary, or `None`.
@@ -29,23 +30,43 @@ pub(crate) fn object<'py>(py: Python<'py>, value: Value) -> Result<Bound<'py, Py
 }
 
 /// A writable array of the elements of `tensor`: over its own memory when nobody else holds that, else over a copy.
-fn array<'py>(py: Python<'py>, tensor: Tensor) -> Result<Bound<'py, PyAny>> {
+pub(crate) fn array<'py>(py: Python<'py>, tensor: Tensor) -> Result<Bound<'py, PyAny>> {
+    if tensor.dtype() == DType::String || tensor.dtype().is_packed() {
+        return view(py, &tensor, true);
+    }
+    let tensor = owned(tensor)?;
+    view(py, &tensor, true)
+}
+
+/// `tensor` if it is dense and nobody else holds its memory, else a copy.
+///
+/// # Errors
+/// `Fail` when it lies on a device.
+pub(crate) fn owned(tensor: Tensor) -> ort_rs::Result<Tensor> {
+    let sole = matches!(**tensor.buffer(), Buffer::Heap(_) | Buffer::Strings(_)) && Arc::strong_count(tensor.buffer()) == 1;
+    if sole && tensor.layout().is_dense(tensor.shape()) { Ok(tensor) } else { Tensor::copy_of(tensor.as_ref()) }
+}
+
+/// An array over the memory of a dense `tensor`; over a copy for strings and types below a byte, which numpy keeps otherwise.
+///
+/// # Errors
+/// `Fail` when it is not dense or lies on a device.
+pub(crate) fn view<'py>(py: Python<'py>, tensor: &Tensor, writable: bool) -> Result<Bound<'py, PyAny>> {
     let dtype = tensor.dtype();
     if dtype == DType::String {
-        return text::array(py, &tensor);
+        return text::array(py, tensor);
     }
     let descr = descr(py, dtype)?;
+    // Checks that it is dense and the host's.
+    tensor.as_ref().bytes()?;
     if dtype.is_packed() {
-        let buffer = Arc::new(Buffer::copy_of(&codes(&tensor)?)?);
+        let buffer = Arc::new(Buffer::copy_of(&codes(tensor)?)?);
+        let address = buffer.address();
         // SAFETY: the buffer is new, and holds one byte an element, as numpy keeps types below a byte.
-        return Ok(unsafe { over(py, descr, tensor.shape(), buffer, 0)? });
+        return Ok(unsafe { over(py, descr, tensor.shape(), address, buffer, true)? });
     }
-    let sole = matches!(**tensor.buffer(), Buffer::Heap(_)) && Arc::strong_count(tensor.buffer()) == 1;
-    let tensor = if sole && tensor.layout().is_dense(tensor.shape()) { tensor } else { Tensor::copy_of(tensor.as_ref())? };
-    let (buffer, offset, shape) = (tensor.buffer().clone(), tensor.offset(), tensor.shape().clone());
-    drop(tensor);
-    // SAFETY: the tensor was dense and its buffer on the heap, and ours alone: either counted above, or just made.
-    Ok(unsafe { over(py, descr, &shape, buffer, offset)? })
+    // SAFETY: the tensor is dense and its buffer keeps its elements; who asks for a writable array may have them changed.
+    Ok(unsafe { over(py, descr, tensor.shape(), tensor.address(), tensor.buffer().clone(), writable)? })
 }
 
 /// The elements of a packed tensor, one a byte, as `ml_dtypes` keeps them: what is left of the byte is zero.
@@ -65,31 +86,4 @@ fn dictionary<'py>(py: Python<'py>, map: &Map) -> Result<Bound<'py, PyAny>> {
         dict.set_item(key, if scalar { object.call_method0("item")? } else { object })?;
     }
     Ok(dict.into_any())
-}
-
-/// An array of mostly zeros, kept as its other elements and their places.
-#[pyclass(module = "ort_rs", frozen)]
-pub(crate) struct SparseTensor(Arc<ort_rs::SparseTensor>);
-
-#[pymethods]
-impl SparseTensor {
-    /// The elements that are not zero.
-    fn values<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
-        array(py, self.0.values.clone())
-    }
-
-    /// Their places: flat, or one row of coordinates each.
-    fn indices<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
-        array(py, self.0.indices.clone())
-    }
-
-    /// The shape of the whole array.
-    fn dense_shape(&self) -> Vec<usize> {
-        self.0.shape.to_vec()
-    }
-
-    /// Its type, such as `sparse_tensor(float)`.
-    fn data_type(&self) -> String {
-        Value::Sparse(self.0.clone()).ty().to_string()
-    }
 }

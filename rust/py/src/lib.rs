@@ -1,18 +1,26 @@
 //! The Python face of ort_rs: ONNX Runtime's names over the Rust runtime, and nothing that computes.
 
+mod allocator;
 mod array;
 mod config;
+mod device;
+mod dlpack;
 mod dtype;
+mod element;
 mod enums;
 mod environment;
 mod error;
 mod feed;
 mod fetch;
+mod memory_info;
 mod node_arg;
+mod ort_value;
+mod ort_value_vector;
 mod providers;
 mod run_options;
 mod session;
 mod session_options;
+mod sparse;
 mod text;
 
 use pyo3::prelude::*;
@@ -21,6 +29,10 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::allocator::{create_and_register_allocator, create_and_register_allocator_v2};
+    #[pymodule_export]
+    use crate::device::OrtDevice;
+    #[pymodule_export]
     use crate::environment::{get_all_providers, get_available_providers, get_build_info, get_device, get_version_string};
     #[pymodule_export]
     use crate::error::{
@@ -28,9 +40,13 @@ mod _core {
         ModelRequiresCompilation, NoModel, NoSuchFile, NotFound, NotImplemented, RuntimeException,
     };
     #[pymodule_export]
-    use crate::fetch::SparseTensor;
+    use crate::memory_info::{OrtArenaCfg, OrtMemoryInfo};
     #[pymodule_export]
     use crate::node_arg::{ModelMetadata, NodeArg};
+    #[pymodule_export]
+    use crate::ort_value::{OrtValue, copy_tensors, is_dlpack_uint8_tensor};
+    #[pymodule_export]
+    use crate::ort_value_vector::OrtValueVector;
     #[pymodule_export]
     use crate::providers::check_and_normalize_provider_args;
     #[pymodule_export]
@@ -39,6 +55,8 @@ mod _core {
     use crate::session::InferenceSession;
     #[pymodule_export]
     use crate::session_options::SessionOptions;
+    #[pymodule_export]
+    use crate::sparse::{SparseBlockSparseView, SparseCooView, SparseCsrView, SparseTensor};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // The name that Python packages use.

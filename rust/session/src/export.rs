@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{Result, SparseTensor, Tensor, Type, ensure};
+use base::{Places, Result, SparseTensor, Tensor, Type, bail, ensure};
 use exec::{Operators, PRIVATE};
 use ir::{Attribute, Dims, Fact, Facts, Graph, Loaded, Node, NodeId, Oracle, ValueId};
 use op::Registry;
@@ -242,7 +242,8 @@ fn tensor(t: &Tensor) -> Result<TensorProto<'_>> {
 }
 
 fn sparse(s: &SparseTensor) -> Result<SparseTensorProto<'_>> {
-    let (values, indices) = (Some(Box::new(tensor(&s.values)?)), Some(Box::new(tensor(&s.indices)?)));
+    let Places::Coo(indices) = &s.places else { bail!(NotImplemented, "ONNX keeps sparse tensors as coordinates only") };
+    let (values, indices) = (Some(Box::new(tensor(&s.values)?)), Some(Box::new(tensor(indices)?)));
     Ok(SparseTensorProto { values, indices, dims: s.shape.iter().map(|d| *d as i64).collect() })
 }
 

@@ -132,7 +132,7 @@ impl<'m> Importer<'m, '_> {
         }
         for tensor in &proto.sparse_initializer {
             let name = tensor.values.as_ref().map(|v| v.name.to_string()).unwrap_or_default();
-            let dense = crate::sparse::to_dense(&self.weights.sparse(tensor)?)?;
+            let dense = self.weights.sparse(tensor)?.to_dense()?;
             self.initializer(&name, dense.into())?;
         }
         self.nodes(&proto.node)?;

@@ -8,7 +8,6 @@ mod options;
 mod place;
 mod port;
 mod session;
-mod sparse;
 mod weights;
 
 pub use environment::Environment;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::{Buffer, DType, Layout, Result, Shape, SparseTensor, Strings, Tensor, bail, ensure, error};
+use base::{Buffer, DType, ErrorKind, Layout, Result, Shape, SparseTensor, Strings, Tensor, bail, ensure, error};
 use proto::{ModelFolder, SparseTensorProto, TensorData, TensorProto};
 
 /// Tensors below this size are copied: a page of the file each would cost more.
@@ -83,9 +83,8 @@ impl Weights {
         };
         let size = |&d: &i64| usize::try_from(d).map_err(|_| error!(InvalidGraph, "a sparse tensor has dimension {d}"));
         let shape = proto.dims.iter().map(size).collect::<Result<Shape>>()?;
-        let sparse = SparseTensor { values: self.tensor(values)?, indices: self.tensor(indices)?, shape };
-        ensure!(sparse.indices.dtype() == DType::I64, InvalidGraph, "indices of a sparse tensor are {}", sparse.indices.dtype());
-        Ok(sparse)
+        let sparse = SparseTensor::coo(self.tensor(values)?, self.tensor(indices)?, shape);
+        sparse.map_err(|e| e.with_kind(ErrorKind::InvalidGraph))
     }
 
     /// Where `bytes` lie in the model file, if they do.

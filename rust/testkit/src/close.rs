@@ -29,7 +29,7 @@ pub fn assert_equal(a: &Value, b: &Value) {
         (Value::Sparse(a), Value::Sparse(b)) => {
             assert_eq!(a.shape, b.shape);
             assert_equal(&a.values.clone().into(), &b.values.clone().into());
-            assert_equal(&a.indices.clone().into(), &b.indices.clone().into());
+            assert_eq!(a.flat_indices().expect("checked indices"), b.flat_indices().expect("checked indices"));
         }
         _ => panic!("{a:?} is not {b:?}"),
     }

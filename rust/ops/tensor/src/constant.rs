@@ -1,11 +1,10 @@
 //! Constant: a value that the node holds, in one of eight forms.
 
-use base::{DType, Result, Shape, SparseTensor, Strings, Tensor, bail, ensure, error};
+use base::{Result, Shape, Tensor, bail, error};
 use ir::{Attribute, Fact};
 use op::types::{ANY_V1, ANY_V13, ANY_V19, ANY_V21, ANY_V23, ANY_V24, ANY_V25, FLOATS_V1};
 use op::{Attrs, Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
-use crate::indices::wrap;
 
 const SIGNATURE: &str = " -> output:T";
 
@@ -52,7 +51,7 @@ fn load(a: &Attrs<'_>) -> Result<Tensor> {
     };
     match (name, a.get(name)) {
         (TENSOR, Some(Attribute::Tensor(t))) => Ok(t.clone()),
-        (SPARSE, Some(Attribute::Sparse(s))) => dense(s),
+        (SPARSE, Some(Attribute::Sparse(s))) => s.to_dense(),
         ("value_int", Some(Attribute::Int(n))) => Tensor::scalar(*n),
         ("value_ints", Some(Attribute::Ints(list))) => Tensor::from_slice([list.len()], list),
         ("value_float", Some(Attribute::Float(x))) => Tensor::scalar(*x),
@@ -64,43 +63,6 @@ fn load(a: &Attrs<'_>) -> Result<Tensor> {
         }
         (_, other) => bail!(InvalidGraph, "attribute '{name}' is of kind {}", other.map_or("none", Attribute::kind)),
     }
-}
-
-/// The array with its zeros.
-fn dense(s: &SparseTensor) -> Result<Tensor> {
-    let places = places(s)?;
-    if let Ok(values) = s.values.as_ref().strings() {
-        let mut all = vec![""; Tensor::zeros(DType::String, s.shape.clone())?.len()];
-        places.iter().zip(values.iter()).for_each(|(&p, v)| all[p] = v);
-        return Tensor::from_strings(s.shape.clone(), all.iter().collect::<Strings>());
-    }
-    let mut out = Tensor::zeros(s.values.dtype(), s.shape.clone())?;
-    let size = s.values.dtype().size().ok_or_else(|| error!(NotImplemented, "a sparse tensor of {}", s.values.dtype()))?;
-    let values = s.values.as_ref().bytes()?;
-    let bytes = out.as_mut()?.bytes()?;
-    for (&p, v) in places.iter().zip(values.chunks_exact(size)) {
-        bytes[p * size..][..size].copy_from_slice(v);
-    }
-    Ok(out)
-}
-
-/// The flat index of each value, checked.
-fn places(s: &SparseTensor) -> Result<Vec<usize>> {
-    let indices = s.indices.as_ref().ints()?;
-    let (count, rank) = (s.values.len(), s.shape.len());
-    let total = Shape::checked_len(&s.shape).ok_or_else(|| error!(InvalidGraph, "a sparse tensor of shape {} is too large", s.shape))?;
-    let outside = |index: i64| error!(InvalidGraph, "index {index} lies outside of a sparse tensor of shape {}", s.shape);
-    let positive = |index: i64, len: usize| wrap(index, len).filter(|_| index >= 0).ok_or_else(|| outside(index));
-    if **s.indices.shape() == [count] {
-        return indices.iter().map(|&i| positive(i, total)).collect();
-    }
-    let matches = **s.indices.shape() == [count, rank];
-    ensure!(matches, InvalidGraph, "indices of shape {} do not suit {count} values of rank {rank}", s.indices.shape());
-    if rank == 0 {
-        return Ok(vec![0; count.min(1)]);
-    }
-    let flat = |tuple: &[i64]| tuple.iter().zip(&*s.shape).try_fold(0, |at, (&i, &len)| Ok(at * len + positive(i, len)?));
-    indices.chunks_exact(rank).map(flat).collect()
 }
 
 impl Op for Constant {
@@ -142,7 +104,7 @@ mod tests {
 
     fn sparse(indices: Tensor) -> Result<Tensor> {
         let values = Tensor::from_slice([2], &[5f32, 6.]).unwrap();
-        let value = SparseTensor { values, indices, shape: [2, 3].into() };
+        let value = base::SparseTensor::coo(values, indices, [2, 3].into()).unwrap();
         single(&CONSTANT, 12).attr("sparse_value", Attribute::Sparse(Arc::new(value))).tensor()
     }
 
