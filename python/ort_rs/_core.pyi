@@ -1,12 +1,21 @@
 """The native module: what it has, and the types of it."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, final, overload
 
 from typing_extensions import disjoint_base
 
-from ort_rs._enums import ExecutionMode, ExecutionOrder, GraphOptimizationLevel
+from ort_rs._enums import (
+    ExecutionMode,
+    ExecutionOrder,
+    GraphOptimizationLevel,
+    OrtAllocatorType,
+    OrtDeviceMemoryType,
+    OrtMemoryInfoDeviceType,
+    OrtMemType,
+    OrtSparseFormat,
+)
 
 __all__ = [
     "DeviceReset",
@@ -26,17 +35,29 @@ __all__ = [
     "NodeArg",
     "NotFound",
     "NotImplemented",
+    "OrtArenaCfg",
+    "OrtDevice",
+    "OrtMemoryInfo",
+    "OrtValue",
+    "OrtValueVector",
     "RunOptions",
     "RuntimeException",
     "SessionOptions",
+    "SparseBlockSparseView",
+    "SparseCooView",
+    "SparseCsrView",
     "SparseTensor",
     "__version__",
     "check_and_normalize_provider_args",
+    "copy_tensors",
+    "create_and_register_allocator",
+    "create_and_register_allocator_v2",
     "get_all_providers",
     "get_available_providers",
     "get_build_info",
     "get_device",
     "get_version_string",
+    "is_dlpack_uint8_tensor",
 ]
 
 __version__: str
@@ -127,17 +148,311 @@ class ModelMetadata:
         """Whatever else its maker wrote."""
 
 @final
+class OrtDevice:
+    """Where memory lies: the kind of device, its number, its vendor, and which of its memories."""
+
+    @overload
+    def __new__(cls, device: OrtDevice, /) -> OrtDevice:
+        """Make a device like another one."""
+    @overload
+    def __new__(cls, kind: int, memory: int, id: int, /) -> OrtDevice:
+        """Make a device from the numbers of its kind, its memory, and itself."""
+    @overload
+    def __new__(cls, kind: int, memory: int, vendor: int, id: int, /) -> OrtDevice:
+        """Make a device from the numbers of its kind, its memory, its vendor, and itself."""
+    @staticmethod
+    def make(ort_device_name: str, device_id: int, vendor_id: int | None = None) -> OrtDevice:
+        """Give the device of a kind (`cpu`, `cuda`, `dml`, `cann`, `webgpu`, `gpu`, `npu`) with the number `device_id`."""
+    def device_id(self) -> int:
+        """Tell which device of its kind it is."""
+    def device_type(self) -> int:
+        """Give the number of its kind: 0 for the CPU, 1 for a GPU, 2 for an FPGA, 3 for an NPU."""
+    def device_vendor_id(self) -> int:
+        """Give its vendor, an `OrtDeviceVendorId` where there is one."""
+    def vendor_id(self) -> int:
+        """Give the number of its vendor on the PCI bus; 0 for none."""
+    def device_mem_type(self) -> int:
+        """Tell which of its memories is meant: 0 for its own, 5 for one that the host can touch."""
+    def mem_type(self) -> int:
+        """Tell which of its memories is meant: 0 for its own, 5 for one that the host can touch."""
+    @staticmethod
+    def cpu() -> int:
+        """Give the number of the kind of CPUs."""
+    @staticmethod
+    def cuda() -> int:
+        """Give the number of the kind of GPUs, as a CUDA device."""
+    @staticmethod
+    def gpu() -> int:
+        """Give the number of the kind of GPUs."""
+    @staticmethod
+    def webgpu() -> int:
+        """Give the number of the kind of GPUs, as a WebGPU device."""
+    @staticmethod
+    def fpga() -> int:
+        """Give the number of the kind of FPGAs."""
+    @staticmethod
+    def npu() -> int:
+        """Give the number of the kind of NPUs."""
+    @staticmethod
+    def cann() -> int:
+        """Give the number of the kind of NPUs, as a CANN device."""
+    @staticmethod
+    def dml() -> int:
+        """Give the number that ONNX Runtime has for DirectML devices."""
+    @staticmethod
+    def default_memory() -> int:
+        """Give the number of a device's own memory."""
+    def _get_c_device(self) -> OrtDevice: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class OrtMemoryInfo:
+    """A description of memory: where it lies, and how it is handed out."""
+
+    def __new__(cls, name: str, allocator_type: OrtAllocatorType, id: int, mem_type: OrtMemType) -> OrtMemoryInfo:
+        """Describe the memory called `name` (`Cpu`, `Cuda`, `CudaPinned`, `DML` …) of the device `id`."""
+    @staticmethod
+    def create_v2(
+        name: str,
+        device_type: OrtMemoryInfoDeviceType,
+        vendor_id: int,
+        device_id: int,
+        device_mem_type: OrtDeviceMemoryType,
+        alignment: int,
+        allocator_type: OrtAllocatorType,
+    ) -> OrtMemoryInfo:
+        """Describe any memory of any device; `alignment` in bytes."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def device_id(self) -> int:
+        """Which device of its kind it belongs to."""
+    @property
+    def mem_type(self) -> OrtMemType:
+        """What it is for."""
+    @property
+    def allocator_type(self) -> OrtAllocatorType:
+        """How it is handed out."""
+    @property
+    def device_mem_type(self) -> OrtDeviceMemoryType:
+        """Which memory of the device it is."""
+    @property
+    def device_vendor_id(self) -> int:
+        """The number of the device's vendor on the PCI bus; 0 for none."""
+
+@final
+class OrtArenaCfg:
+    """How an arena grows; -1 leaves a choice to the runtime.
+
+    The values are kept and read back. Memory of the CPU comes from the system's allocator and from memory that sessions plan and
+    keep, which need none of them.
+    """
+
+    max_mem: int
+    """The most bytes that the arena may take; 0 for no limit."""
+    arena_extend_strategy: int
+    """0 to double, 1 to take as much as is asked for."""
+    initial_chunk_size_bytes: int
+    """Bytes of the first chunk."""
+    max_dead_bytes_per_chunk: int
+    """Bytes that a chunk may leave unused."""
+    initial_growth_chunk_size_bytes: int
+    """Bytes of the first chunk after the arena has shrunk."""
+    max_power_of_two_extend_bytes: int
+    """The most bytes by which a doubling arena grows at once."""
+
+    @overload
+    def __new__(cls, settings: dict[str, int], /) -> OrtArenaCfg:
+        """Take settings by name."""
+    @overload
+    def __new__(
+        cls, max_mem: int, arena_extend_strategy: int, initial_chunk_size_bytes: int, max_dead_bytes_per_chunk: int, /
+    ) -> OrtArenaCfg:
+        """Take the four oldest settings."""
+
+@final
+class OrtValue:
+    """A value that lives outside of numpy: a tensor, a sparse tensor, a sequence, a map, or nothing.
+
+    One class stands for both of ONNX Runtime's, the one in Python and the native one behind it.
+    """
+
+    def __new__(cls, ortvalue: OrtValue, numpy_obj: Any = None, session: Any = None) -> OrtValue:
+        """Share the value that `ortvalue` is; `numpy_obj` and `session` are not needed."""
+    @staticmethod
+    def ortvalue_from_numpy(numpy_obj: Any, /, device_type: str | OrtDevice = "cpu", device_id: int = 0, vendor_id: int = -1) -> OrtValue:
+        """Give a tensor over the memory of an array of numbers, which it keeps; over a copy where the array is not dense.
+
+        `device_type` is the name of a device or an `OrtDevice`. Raises `RuntimeError` for text and for devices that this build cannot
+        reach.
+        """
+    @staticmethod
+    def ortvalue_from_numpy_with_onnx_type(data: Any, /, onnx_element_type: int) -> OrtValue:
+        """Give a tensor over the memory of an array whose bytes are elements of the ONNX type with a number.
+
+        Raises `RuntimeError` when the items of the array are of another width.
+        """
+    @staticmethod
+    def ortvalue_from_shape_and_type(
+        shape: Iterable[int],
+        element_type: Any,
+        device_type: str | OrtDevice = "cpu",
+        device_id: int = 0,
+        vendor_id: int = -1,
+        memory_info: OrtMemoryInfo | None = None,
+    ) -> OrtValue:
+        """Give a tensor of `shape` whose elements, of a type of numpy or the ONNX type with a number, are zeros.
+
+        With a `memory_info`, memory is taken from the allocator that was registered for it, else it is that of the named device.
+        """
+    @staticmethod
+    def ortvalue_from_shape_and_onnx_type(shape: Iterable[int], element_type: int, device: OrtDevice) -> OrtValue:
+        """Do as `ortvalue_from_shape_and_type`, by the number of the ONNX type."""
+    @staticmethod
+    def ort_value_from_sparse_tensor(sparse_tensor: SparseTensor) -> OrtValue:
+        """Share the value that a sparse tensor is."""
+    @staticmethod
+    def from_dlpack(data: Any, /, is_bool_tensor: bool = False) -> OrtValue:
+        """Borrow the tensor that a capsule or an object with `__dlpack__` lends, without a copy.
+
+        `is_bool_tensor` takes elements of `uint8` for booleans. Raises `TypeError` for what lends nothing, `RuntimeError` for
+        elements, layouts and devices that cannot be used.
+        """
+    def as_sparse_tensor(self) -> SparseTensor:
+        """Give the sparse tensor that it is; `RuntimeError` for anything else."""
+    def data_ptr(self) -> int:
+        """Give the address of the first element of a tensor; 0 when there is none."""
+    def device_name(self) -> str:
+        """Give the kind of device that it lies on."""
+    def shape(self) -> list[int]:
+        """Give the sizes of the axes of a tensor, sparse or not."""
+    def data_type(self) -> str:
+        """Give its type, such as `tensor(float)`."""
+    def element_type(self) -> int:
+        """Give the number of the ONNX type of its elements; `RuntimeError` when they are no tensors."""
+    def tensor_size_in_bytes(self) -> int:
+        """Give the bytes that a tensor of numbers takes."""
+    def has_value(self) -> bool:
+        """Tell whether there is a value at all."""
+    def is_tensor(self) -> bool:
+        """Tell whether it is a tensor."""
+    def is_sparse_tensor(self) -> bool:
+        """Tell whether it is a sparse tensor."""
+    def is_tensor_sequence(self) -> bool:
+        """Tell whether it is a sequence."""
+    def numpy(self) -> Any:
+        """Give an array over the memory of a tensor of numbers: writing to one shows in the other. Text is copied.
+
+        Types that numpy lacks come as those of `ml_dtypes`. Raises `RuntimeError` for anything but tensors.
+        """
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Give the array of `numpy`, converted to `dtype`; `ValueError` when that takes a copy and `copy` is false."""
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: tuple[int, int] | None = None, copy: bool | None = None
+    ) -> Any:
+        """Lend the tensor to another library in a capsule, without a copy unless one is asked for; booleans as `uint8`."""
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Give the device that the tensor lies on: `(1, 0)`, the CPU."""
+    def to_dlpack(self) -> Any:
+        """Do as `__dlpack__`."""
+    def update_inplace(self, data: Any) -> None:
+        """Overwrite the elements of a tensor by those of an array or another value, of the same type and number.
+
+        Raises `TypeError` for anything else, `RuntimeError` when type or number differ.
+        """
+    def _get_c_value(self) -> OrtValue: ...
+    @property
+    def _ortvalue(self) -> OrtValue: ...
+
+@final
+class OrtValueVector:
+    """A list of values, as ONNX Runtime's native calls take and give it."""
+
+    def __new__(cls) -> OrtValueVector:
+        """Make an empty list."""
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> OrtValue: ...
+    def __iter__(self) -> Iterator[OrtValue]: ...
+    def push_back(self, value: Any, is_bool_tensor: bool = False) -> None:
+        """Append a value, or the tensor that a capsule of DLPack lends."""
+    def reserve(self, count: int) -> None:
+        """Make room for `count` values."""
+    def shrink_to_fit(self) -> None:
+        """Let go of room that is not used."""
+    def bool_tensor_indices(self) -> list[int]:
+        """Give the places of the tensors of booleans, which DLPack lends as `uint8`."""
+    def element_type_at(self, idx: int) -> int:
+        """Give the number of the ONNX type of the elements of value `idx`."""
+    def dlpack_at(self, index: int) -> Any:
+        """Give a capsule of DLPack that lends value `index`."""
+    def to_dlpacks(self, to_tensor: Callable[[Any], Any] | None) -> list[Any]:
+        """Give capsules of DLPack that lend the values, each passed through `to_tensor` if there is one."""
+
+@final
 class SparseTensor:
     """An array of mostly zeros, kept as its other elements and their places."""
 
+    def __new__(cls, sparse_tensor: SparseTensor) -> SparseTensor:
+        """Share the sparse tensor that `sparse_tensor` is."""
+    @staticmethod
+    def sparse_coo_from_numpy(dense_shape: Any, values: Any, coo_indices: Any, ort_device: OrtDevice) -> SparseTensor:
+        """Give the tensor of `dense_shape` with `values` at `coo_indices`: flat ones, or one row of coordinates each."""
+    @staticmethod
+    def sparse_csr_from_numpy(dense_shape: Any, values: Any, inner_indices: Any, outer_indices: Any, ort_device: OrtDevice) -> SparseTensor:
+        """Give the matrix of `dense_shape` with `values` in the columns `inner_indices`, whose rows begin at `outer_indices`."""
+    @staticmethod
+    def blocksparse_from_numpy(dense_shape: Any, values: Any, indices: Any, ort_device: OrtDevice) -> SparseTensor:
+        """Give the tensor of `dense_shape` with the blocks `values` at `indices`, `int32` of shape `[2, blocks]`."""
     def values(self) -> Any:
-        """Give the elements that are not zero."""
-    def indices(self) -> Any:
-        """Give their places: flat, or one row of coordinates each."""
+        """Give the elements that are not zero, in an array that cannot be written to."""
+    def as_coo_view(self) -> SparseCooView:
+        """Give the places as coordinates; `RuntimeError` in another format."""
+    def as_csrc_view(self) -> SparseCsrView:
+        """Give the places as rows of a matrix; `RuntimeError` in another format."""
+    def as_blocksparse_view(self) -> SparseBlockSparseView:
+        """Give the places of blocks; `RuntimeError` in another format."""
+    def get_coo_data(self) -> SparseCooView:
+        """Do as `as_coo_view`."""
+    def get_csrc_data(self) -> SparseCsrView:
+        """Do as `as_csrc_view`."""
+    def get_blocksparse_data(self) -> SparseBlockSparseView:
+        """Do as `as_blocksparse_view`."""
+    def to_cuda(self, ort_device: OrtDevice) -> SparseTensor:
+        """Copy it to a GPU; `RuntimeError`, for this build keeps sparse tensors on the host."""
+    def format(self) -> OrtSparseFormat:
+        """Tell how it keeps its places."""
     def dense_shape(self) -> list[int]:
         """Give the shape of the whole array."""
     def data_type(self) -> str:
         """Give its type, such as `sparse_tensor(float)`."""
+    def device_name(self) -> str:
+        """Give the kind of device that it lies on."""
+    def _get_c_tensor(self) -> SparseTensor: ...
+
+@final
+class SparseCooView:
+    """Where the elements of a sparse tensor stand, as coordinates."""
+
+    def indices(self) -> Any:
+        """Give flat indices, or one row of coordinates for each element: `int64`, in an array that cannot be written to."""
+
+@final
+class SparseCsrView:
+    """Where the elements of a sparse matrix stand, row by row."""
+
+    def inner(self) -> Any:
+        """Give the column of each element: `int64`, in an array that cannot be written to."""
+    def outer(self) -> Any:
+        """Give where each row begins among the elements: `int64`, in an array that cannot be written to."""
+
+@final
+class SparseBlockSparseView:
+    """Where the blocks of a sparse matrix stand."""
+
+    def indices(self) -> Any:
+        """Give the rows of the blocks, then their columns: `int32`, in an array that cannot be written to."""
 
 @final
 class SessionOptions:
@@ -264,3 +579,23 @@ def check_and_normalize_provider_args(
     available_provider_names: Sequence[str],
 ) -> tuple[list[str], list[dict[str, str]]]:
     """Normalize names and options of providers: two lists of equal length, options as dictionaries of text."""
+
+def copy_tensors(src: Sequence[OrtValue], dst: Sequence[OrtValue], stream: Any = None) -> None:
+    """Copy each of the tensors `src` to the one of `dst` at its place, of the same type and number of elements."""
+
+def create_and_register_allocator(mem_info: OrtMemoryInfo, arena_cfg: OrtArenaCfg | None) -> None:
+    """Make an allocator for memory of the CPU that sessions and values share.
+
+    Raises `RuntimeError` for memory of another device.
+    """
+
+def create_and_register_allocator_v2(
+    provider_type: str, mem_info: OrtMemoryInfo, options: Mapping[str, str], arena_cfg: OrtArenaCfg | None
+) -> None:
+    """Make an allocator for memory of the provider `provider_type` that sessions and values share.
+
+    Raises `RuntimeError` for a provider that this build has not got.
+    """
+
+def is_dlpack_uint8_tensor(capsule: Any) -> bool:
+    """Tell whether a capsule of DLPack holds elements of `uint8`; booleans that were lent here do too."""
