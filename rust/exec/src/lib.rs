@@ -3,6 +3,7 @@
 mod bind;
 mod copy;
 mod frame;
+mod observer;
 mod oracle;
 mod plan;
 mod program;
@@ -13,6 +14,7 @@ mod subprogram;
 mod target;
 
 pub use copy::{COPY, PRIVATE, copy_node};
+pub use observer::Observer;
 pub use oracle::Operators;
 pub use plan::Plan;
 pub use program::Program;

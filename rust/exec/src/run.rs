@@ -1,6 +1,7 @@
 //! Walking the steps of a plan.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use base::threads::Cancel;
 use base::{Layout, Memory, Result, Shape, Tensor, Type, Value, bail, ensure, error};
@@ -11,7 +12,7 @@ use crate::bind::{Bindings, Bound};
 use crate::frame::{Frame, Frames};
 use crate::plan::{Action, Plan, Step};
 use crate::storage::Storage;
-use crate::{Operators, Program};
+use crate::{Observer, Operators, Program};
 
 /// A plan with the bindings and memory of its runs.
 pub struct Runner {
@@ -51,8 +52,21 @@ impl Runner {
     /// # Errors
     /// `InvalidArgument` when feeds disagree with the graph; what nodes say, naming the node; `Fail` when `cancel` fires.
     pub fn run<'v>(&self, feeds: impl IntoIterator<Item = &'v Value>, cancel: &Cancel) -> Result<Vec<Value>> {
+        self.run_observed(feeds, cancel, None)
+    }
+
+    /// [`run`](Self::run) that tells `observer` of each node.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_observed<'v>(
+        &self,
+        feeds: impl IntoIterator<Item = &'v Value>,
+        cancel: &Cancel,
+        observer: Option<&Observer>,
+    ) -> Result<Vec<Value>> {
         let mut frame = self.frames.take(&self.plan)?;
-        let mut walk = Walk { runner: self, frame: &mut frame, cancel };
+        let mut walk = Walk { runner: self, frame: &mut frame, cancel, observer };
         let result = walk.run(feeds);
         self.frames.give_back(frame, &self.plan);
         result
@@ -63,6 +77,7 @@ struct Walk<'a> {
     runner: &'a Runner,
     frame: &'a mut Frame,
     cancel: &'a Cancel,
+    observer: Option<&'a Observer>,
 }
 
 impl Walk<'_> {
@@ -78,10 +93,14 @@ impl Walk<'_> {
             self.frame.adopt(&self.runner.program.target, plan, segment, &bound)?;
             for (step, scratch) in plan.steps[*first..end].iter().zip(&bound.scratch) {
                 self.cancel.check()?;
+                let start = self.observer.map(|_| Instant::now());
                 self.step(step, &bound, *scratch).map_err(|e| {
                     let node = self.runner.program.graph().node(step.node);
                     e.at(&node.key.name, &node.name)
                 })?;
+                if let (Some(observer), Some(start)) = (self.observer, start) {
+                    observer.tell(self.runner.program.graph().node(step.node), start);
+                }
             }
         }
         // A kernel that was cut short has left its outputs unfinished.

@@ -41,7 +41,7 @@ pub use base::{
 };
 pub use base::{check_bools, knobs, packed, threads};
 pub use op::{OpDef, Provider, Registry};
-pub use session::{Environment, Level, Metadata, Options, Placement, Port, PortDim, RunOptions, Session, Source};
+pub use session::{Environment, Level, Metadata, Node, Observer, Options, Placement, Port, PortDim, RunOptions, Session, Source};
 
 /// Every operator that is built in.
 pub fn operators() -> impl Iterator<Item = &'static OpDef> {

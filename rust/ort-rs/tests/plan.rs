@@ -2,11 +2,12 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base::DType::{F32, I64};
 use common::{elements, run, session, shape, tensor};
-use ort_rs::{ErrorKind, RunOptions, Tensor, Value};
+use ort_rs::{ErrorKind, Observer, RunOptions, Tensor, Value};
 use testkit::{graph, model};
 
 #[test]
@@ -122,7 +123,7 @@ fn an_endless_loop_can_be_cancelled() {
     let feeds = [("x", tensor(&[2], &[1f32, 2.]))];
     let options = RunOptions::default();
     let deadline = options.cancel.with_deadline(Instant::now() + Duration::from_millis(50));
-    let e = s.run(&feeds, &[], &RunOptions { cancel: deadline }).unwrap_err();
+    let e = s.run(&feeds, &[], &RunOptions { cancel: deadline, ..RunOptions::default() }).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Fail);
     options.cancel.cancel();
     let e = s.run(&feeds, &[], &options).unwrap_err();
@@ -171,4 +172,19 @@ fn a_slice_of_symbolic_size_is_not_taken_for_the_whole() {
             assert_eq!(elements::<f32>(&out[0]), expected);
         }
     }
+}
+
+#[test]
+fn an_observer_is_told_of_each_node_in_order() {
+    let m = model(21).input("x", F32, &["2"]).node("Neg", &["x"], &["a"]).node("Exp", &["a"], &["y"]);
+    let s = session(m.output("y"));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (log, begun) = (told.clone(), Instant::now());
+    let observer = Observer::new(move |node, start, end| log.lock().unwrap().push((node.key.name.to_string(), start, end)));
+    let options = RunOptions { observer: Some(observer), ..RunOptions::default() };
+    s.run(&[("x", tensor(&[2], &[1f32, 2.]))], &[], &options).unwrap();
+    let told = told.lock().unwrap();
+    assert_eq!(told.iter().map(|(name, ..)| &**name).collect::<Vec<_>>(), ["Neg", "Exp"]);
+    let times: Vec<Instant> = [begun].into_iter().chain(told.iter().flat_map(|(_, start, end)| [*start, *end])).collect();
+    assert!(times.is_sorted());
 }

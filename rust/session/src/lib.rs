@@ -10,7 +10,9 @@ mod port;
 mod session;
 mod weights;
 
+pub use exec::Observer;
 pub use environment::Environment;
+pub use ir::Node;
 pub use options::{Options, RunOptions, Source};
 pub use passes::Level;
 pub use place::Placement;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base::threads::Cancel;
+use exec::Observer;
 use passes::Level;
 
 /// Where a model comes from.
@@ -39,4 +40,6 @@ pub struct Options {
 pub struct RunOptions {
     /// Ends the run early.
     pub cancel: Cancel,
+    /// Is told of each node of the optimized graph that ran.
+    pub observer: Option<Observer>,
 }

@@ -209,7 +209,7 @@ impl Session {
             let fed = feeds[*place].or(info.constant.as_ref());
             ordered.push(fed.ok_or_else(|| error!(InvalidArgument, "Missing Input: {}", info.name))?);
         }
-        scope(self.threads, &options.cancel, || runner.run(ordered.iter().copied(), &options.cancel))
+        scope(self.threads, &options.cancel, || runner.run_observed(ordered.iter().copied(), &options.cancel, options.observer.as_ref()))
     }
 
     /// What runs for `fetches` on `feeds`.
