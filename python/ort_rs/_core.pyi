@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, final, overload
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 from ort_rs._enums import (
     ExecutionMode,
@@ -18,10 +18,12 @@ from ort_rs._enums import (
 )
 
 __all__ = [
+    "CoreSession",
     "DeviceReset",
     "EPFail",
     "EngineError",
     "Fail",
+    "IOBinding",
     "InferenceSession",
     "InvalidArgument",
     "InvalidGraph",
@@ -37,11 +39,14 @@ __all__ = [
     "NotImplemented",
     "OrtArenaCfg",
     "OrtDevice",
+    "OrtEpAssignedNode",
+    "OrtEpAssignedSubgraph",
     "OrtMemoryInfo",
     "OrtValue",
     "OrtValueVector",
     "RunOptions",
     "RuntimeException",
+    "SessionIOBinding",
     "SessionOptions",
     "SparseBlockSparseView",
     "SparseCooView",
@@ -210,7 +215,13 @@ class OrtDevice:
 class OrtMemoryInfo:
     """A description of memory: where it lies, and how it is handed out."""
 
-    def __new__(cls, name: str, allocator_type: OrtAllocatorType, id: int, mem_type: OrtMemType) -> OrtMemoryInfo:
+    def __new__(
+        cls,
+        name: str,
+        allocator_type: OrtAllocatorType,
+        id: int,  # noqa: A002
+        mem_type: OrtMemType,
+    ) -> OrtMemoryInfo:
         """Describe the memory called `name` (`Cpu`, `Cuda`, `CudaPinned`, `DML` …) of the device `id`."""
     @staticmethod
     def create_v2(
@@ -461,13 +472,13 @@ class SessionOptions:
     graph_optimization_level: GraphOptimizationLevel
     """How far the graph is optimized."""
     execution_mode: ExecutionMode
-    """Whether nodes may run at the same time; they run one after the other in both modes."""
+    """Whether nodes that do not wait for each other run at the same time."""
     execution_order: ExecutionOrder
     """In which order nodes run; it is the model's in all of them."""
     intra_op_num_threads: int
     """How many threads a node may use; 0 for as many as the machine gives."""
     inter_op_num_threads: int
-    """How many nodes may run at once; they run one after the other here."""
+    """How many nodes may run at once in parallel execution; 0 for as many as there are threads, 1 for one after the other."""
     optimized_model_filepath: str
     """Where the optimized model is saved; empty for nowhere."""
     logid: str
@@ -477,7 +488,7 @@ class SessionOptions:
     log_verbosity_level: int
     """How much the session logs at the lowest severity."""
     enable_profiling: bool
-    """Whether a profile is written."""
+    """Whether a profile is written: a Chrome trace of what the session does."""
     profile_file_prefix: str
     """How the name of the profile begins."""
     enable_mem_pattern: bool
@@ -498,6 +509,37 @@ class SessionOptions:
         """Give a further option by name."""
     def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
         """Fix every input dimension of the given name."""
+    def add_free_dimension_override_by_denotation(self, denotation: str, size: int) -> None:
+        """Fix every input dimension of the given denotation, such as `DATA_BATCH`."""
+    def add_initializer(self, name: str, ortvalue: OrtValue) -> None:
+        """Put a tensor in the place of the model's initializer `name`, if there is one; its memory is shared."""
+    def add_external_initializers(self, names: Sequence[str], ortvalues: list[OrtValue]) -> None:
+        """Give the data of initializers that the model keeps in other files, which are then not read; memory is shared.
+
+        Raises `RuntimeError` when names and values are not as many; a name that the model has not got fails when it is loaded.
+        """
+    def add_external_initializers_from_files_in_memory(
+        self, names: Sequence[str], buffers: Sequence[Buffer], lengths: Sequence[int]
+    ) -> None:
+        """Give the content of files that the model keeps data in, by the location that the model names.
+
+        `lengths` says how many bytes of each buffer count. Raises `RuntimeError` when the lists differ in length, a buffer is
+        shorter than said, or a name was given before.
+        """
+    def add_provider(self, name: str, options: Mapping[str, str]) -> None:
+        """Add a provider that sessions are to use, in the order of the calls.
+
+        Raises `RuntimeError` for a provider that nobody has heard of, `InvalidArgument` for one that this build has not got.
+        """
+    def has_providers(self) -> bool:
+        """Tell whether providers have been added."""
+    def set_load_cancellation_flag(self, cancel: bool) -> None:
+        """End the loading of sessions with these options as soon as it can, also from another thread, until it is taken back."""
+    def register_custom_ops_library(self, library_path: str | os.PathLike[str]) -> None:
+        """Refuse: operators of shared libraries that are built against ONNX Runtime's C interface cannot be used yet.
+
+        Raises `Fail` in any case, which says so, or that the library is not there.
+        """
 
 @final
 class RunOptions:
@@ -525,7 +567,7 @@ class InferenceSession:
     """A model, ready to run; from any number of threads at once.
 
     The model is a path or the bytes of one. Options and providers are as in ONNX Runtime; `disabled_optimizers` names graph passes to
-    leave out, and other keywords are taken and ignored.
+    leave out, `read_config_from_model=1` takes options from the metadata of the model, and other keywords are taken and ignored.
     """
 
     def __init__(
@@ -543,6 +585,44 @@ class InferenceSession:
         run_options: RunOptions | None = None,
     ) -> list[Any]:
         """Run the model on `input_feed` and give the values of `output_names` in their order; all outputs when there are none."""
+    def run_async(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        callback: Callable[[list[Any], Any, str], Any],
+        user_data: Any,
+        run_options: RunOptions | None = None,
+    ) -> None:
+        """Start a run on another thread, which ends in a call of `callback(results, user_data, error)`.
+
+        On success `error` is empty, else `results` is. What is fed stays alive until then. Raises `ValueError` for a missing input,
+        and `InvalidArgument` for a session with one thread.
+        """
+    def run_with_ort_values(
+        self,
+        output_names: Sequence[str] | None,
+        input_dict_ort_values: dict[str, OrtValue],
+        run_options: RunOptions | None = None,
+    ) -> list[OrtValue]:
+        """Run the model on `OrtValue`s by name and give `OrtValue`s."""
+    def run_with_ortvaluevector(
+        self,
+        run_options: RunOptions,
+        feed_names: Sequence[str],
+        feeds: OrtValueVector,
+        fetch_names: Sequence[str],
+        fetches: OrtValueVector,
+        fetch_devices: Sequence[OrtDevice],
+    ) -> None:
+        """Run the model on the values `feeds`, called `feed_names`, and put those called `fetch_names` into the list `fetches`."""
+    def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None) -> None:
+        """Run the model on what is bound to its inputs, and write to what is bound to its outputs."""
+    def io_binding(self) -> IOBinding:
+        """Give a binding of inputs and outputs to memory."""
+    def end_profiling(self) -> str:
+        """End the profile of the session and give the path of its file; empty when there is none, or when it has ended before."""
+    def get_profiling_start_time_ns(self) -> int:
+        """Tell when the profile of the session began, in nanoseconds since the epoch; 0 when there is none."""
     def get_inputs(self) -> list[NodeArg]:
         """Give what must be fed, in the model's order."""
     def get_outputs(self) -> list[NodeArg]:
@@ -557,6 +637,191 @@ class InferenceSession:
         """Give the options that each provider was made with, as text."""
     def get_session_options(self) -> SessionOptions:
         """Give the options that the session was made with."""
+    def get_input_memory_infos(self) -> list[OrtMemoryInfo]:
+        """Describe the memory that each input is read from."""
+    def get_output_memory_infos(self) -> list[OrtMemoryInfo]:
+        """Describe the memory that each output is written to."""
+    def get_input_epdevices(self) -> list[Any]:
+        """Give the provider's device that reads each input; `None` for the CPU's memory, which needs none."""
+    def set_providers(
+        self,
+        providers: Sequence[str | tuple[str, Mapping[Any, Any]]] | None = None,
+        provider_options: Sequence[Mapping[Any, Any]] | None = None,
+    ) -> None:
+        """Load the model again for other providers. The session stays as it was when that fails.
+
+        Raises `RuntimeError` for a provider that nobody has heard of; one that this build has not got warns.
+        """
+    def enable_fallback(self) -> None:
+        """Let a failing provider be replaced by the CPU; providers that cannot be had are left out in any case."""
+    def disable_fallback(self) -> None:
+        """Let a failing provider fail."""
+    def get_provider_graph_assignment_info(self) -> list[OrtEpAssignedSubgraph]:
+        """Give the nodes that each provider runs, a subgraph a node.
+
+        Raises `Fail` unless the option `session.record_ep_graph_assignment_info` is `"1"`.
+        """
+    def create_ortvalue_from_shape_and_type(
+        self, shape: Iterable[int], element_type: Any, device_type: str, device_id: int = 0, vendor_id: int = -1
+    ) -> OrtValue:
+        """Give a tensor of `shape` whose elements are zeros, in memory that the session can reach."""
+    def set_ep_dynamic_options(self, options: Mapping[str, str]) -> None:
+        """Change options of providers while the session lives; `RuntimeError` without any. The CPU has none and ignores them."""
+    def get_tuning_results(self) -> list[Any]:
+        """Give what providers have found to be fastest; the CPU measures nothing while a model runs, so there is nothing."""
+    def set_tuning_results(self, results: list[Any], *, error_on_invalid: bool = False) -> None:
+        """Take what `get_tuning_results` gave, dictionaries with `ep`, `results` and `validators`.
+
+        No provider of this build takes any: they are ignored, or `RuntimeError` with `error_on_invalid`.
+        """
+    def release_captured_graph(self, graph_annotation_id: int = 0) -> None:
+        """Let go of a captured graph; the CPU captures none."""
+    @property
+    def _sess(self) -> CoreSession: ...
+
+@final
+class CoreSession:
+    """The native session behind an `InferenceSession`: the same model under the names and argument orders of ONNX Runtime's own."""
+
+    @property
+    def inputs_meta(self) -> list[NodeArg]:
+        """What must be fed."""
+    @property
+    def outputs_meta(self) -> list[NodeArg]:
+        """What the model gives."""
+    @property
+    def overridable_initializers(self) -> list[NodeArg]:
+        """What may be fed in place of a default."""
+    @property
+    def model_meta(self) -> ModelMetadata:
+        """What the model says of itself."""
+    @property
+    def session_options(self) -> SessionOptions:
+        """The options that the session was made with."""
+    @property
+    def input_meminfos(self) -> list[OrtMemoryInfo]:
+        """The memory that each input is read from."""
+    @property
+    def output_meminfos(self) -> list[OrtMemoryInfo]:
+        """The memory that each output is written to."""
+    def get_providers(self) -> list[str]:
+        """Give the names of the providers, in order of preference."""
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: RunOptions | None = None) -> list[Any]:
+        """Run the model: names, feeds, options."""
+    def run_with_ort_values(
+        self, input_feed: dict[str, OrtValue], output_names: Sequence[str] | None, run_options: RunOptions | None = None
+    ) -> OrtValueVector:
+        """Run the model on values: feeds, names, options."""
+    def run_with_iobinding(self, iobinding: SessionIOBinding, run_options: RunOptions | None = None) -> None:
+        """Run the model on what is bound."""
+
+@final
+class OrtEpAssignedNode:
+    """A node that a provider runs."""
+
+    @property
+    def name(self) -> str:
+        """Its name; of nodes that became one, that of the one."""
+    @property
+    def domain(self) -> str:
+        """The domain of its operator; empty for that of ONNX."""
+    @property
+    def op_type(self) -> str:
+        """The name of its operator."""
+
+@final
+class OrtEpAssignedSubgraph:
+    """Nodes that a provider runs together."""
+
+    @property
+    def ep_name(self) -> str:
+        """The name of the provider."""
+    def get_nodes(self) -> list[OrtEpAssignedNode]:
+        """Give the nodes."""
+
+@final
+class SessionIOBinding:
+    """Inputs and outputs of a session bound to memory: what ONNX Runtime has behind its `IOBinding`."""
+
+    def __new__(cls, session: CoreSession) -> SessionIOBinding:
+        """Make a binding for the native session of a session, `session._sess`."""
+    def bind_input(
+        self, name: str, array_or_device: Any, element_type: Any = None, shape: Iterable[int] | None = None, buffer_ptr: int | None = None
+    ) -> None:
+        """Bind input `name` to an array, or to memory: a device, an element type, a shape and an address."""
+    def bind_ortvalue_input(self, name: str, ortvalue: OrtValue) -> None:
+        """Bind input `name` to the memory of a value."""
+    def bind_output(
+        self,
+        name: str,
+        device: OrtDevice,
+        element_type: Any = None,
+        shape: Iterable[int] | None = None,
+        buffer_ptr: int | None = None,
+    ) -> None:
+        """Bind output `name` to memory of the runtime on a device, or to memory with an element type, a shape and an address."""
+    def bind_ortvalue_output(self, name: str, ortvalue: OrtValue) -> None:
+        """Bind output `name` to the memory of a value."""
+    def synchronize_inputs(self) -> None:
+        """Wait until bound inputs are where they are read: on the CPU they always are."""
+    def synchronize_outputs(self) -> None:
+        """Wait until bound outputs are written: on the CPU they always are."""
+    def get_outputs(self) -> OrtValueVector:
+        """Give the values of the last run, in the order in which outputs were first bound."""
+    def copy_outputs_to_cpu(self) -> list[Any]:
+        """Give copies of what the last run gave, as arrays, lists and dictionaries."""
+    def clear_binding_inputs(self) -> None:
+        """Unbind all inputs."""
+    def clear_binding_outputs(self) -> None:
+        """Unbind all outputs."""
+
+@final
+class IOBinding:
+    """Inputs and outputs of a session bound to memory, for `run_with_iobinding`."""
+
+    def __new__(cls, session: InferenceSession) -> IOBinding:
+        """Make a binding for `session`."""
+    @property
+    def _iobinding(self) -> SessionIOBinding: ...
+    def bind_cpu_input(self, name: str, arr_on_cpu: Any) -> None:
+        """Bind input `name` to the memory of an array, which the binding keeps."""
+    def bind_input(self, name: str, device_type: str, device_id: int, element_type: Any, shape: Iterable[int], buffer_ptr: int) -> None:
+        """Bind input `name` to the memory at `buffer_ptr`, which stays there as long as the binding is used.
+
+        `element_type` is a type of numpy or the number of an ONNX type. Raises `RuntimeError` for strings, and for memory that this
+        build cannot reach.
+        """
+    def bind_ortvalue_input(self, name: str, ortvalue: OrtValue) -> None:
+        """Bind input `name` to the memory of a value."""
+    def bind_output(
+        self,
+        name: str,
+        device_type: str = "cpu",
+        device_id: int = 0,
+        element_type: Any = None,
+        shape: Iterable[int] | None = None,
+        buffer_ptr: int | None = None,
+    ) -> None:
+        """Bind output `name` to memory of the runtime, or to that at `buffer_ptr`, which takes an `element_type` and a `shape`.
+
+        Memory of the runtime is used again by the next run where the shape stays the same.
+        """
+    def bind_ortvalue_output(self, name: str, ortvalue: OrtValue) -> None:
+        """Bind output `name` to the memory of a value."""
+    def synchronize_inputs(self) -> None:
+        """Wait until bound inputs are where they are read: on the CPU they always are."""
+    def synchronize_outputs(self) -> None:
+        """Wait until bound outputs are written: on the CPU they always are."""
+    def get_outputs(self) -> list[OrtValue]:
+        """Give the values of the last run, in the order in which outputs were first bound."""
+    def get_outputs_as_ortvaluevector(self) -> OrtValueVector:
+        """Give the same as a list of ONNX Runtime's native calls."""
+    def copy_outputs_to_cpu(self) -> list[Any]:
+        """Give copies of what the last run gave, as arrays, lists and dictionaries."""
+    def clear_binding_inputs(self) -> None:
+        """Unbind all inputs."""
+    def clear_binding_outputs(self) -> None:
+        """Unbind all outputs."""
 
 def get_available_providers() -> list[str]:
     """Give the names of the providers that sessions can use here, the CPU last."""

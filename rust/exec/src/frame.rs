@@ -16,6 +16,8 @@ pub(crate) struct Frame {
     pub(crate) symbols: Vec<Option<i64>>,
     segments: Vec<SegmentMemory>,
     scratch: Buffer,
+    /// Scratch memory for nodes that run at the same time.
+    spare: Vec<Buffer>,
 }
 
 #[derive(Default)]
@@ -29,7 +31,7 @@ impl Frame {
         let slots = plan.slots.iter().map(|s| crate::plan::constant(&s.storage).cloned().map_or(Slot::Empty, Slot::Value));
         let mut segments = Vec::new();
         segments.resize_with(plan.segments.len(), SegmentMemory::default);
-        Ok(Self { slots: slots.collect(), symbols: vec![None; plan.symbols], segments, scratch: Buffer::uninit(0)? })
+        Ok(Self { slots: slots.collect(), symbols: vec![None; plan.symbols], segments, scratch: Buffer::uninit(0)?, spare: Vec::new() })
     }
 
     /// Makes the memory of `segment` fit `bound`, and points the slots in it there.
@@ -83,6 +85,19 @@ impl Frame {
         Ok((self.scratch.address().cast_mut(), bytes))
     }
 
+    /// Scratch memory of at least `bytes` bytes, apart from any other.
+    pub(crate) fn spare(&mut self, bytes: usize) -> Result<Buffer> {
+        match self.spare.iter().position(|b| b.len() >= bytes) {
+            Some(i) => Ok(self.spare.swap_remove(i)),
+            None => Buffer::zeroed(bytes),
+        }
+    }
+
+    /// Keeps scratch memory for the next node that wants some apart.
+    pub(crate) fn keep_spare(&mut self, spare: Buffer) {
+        self.spare.push(spare);
+    }
+
     /// Lets go of everything that came from the caller or has a buffer of its own.
     pub(crate) fn clear(&mut self, plan: &Plan) {
         for (slot, s) in self.slots.iter_mut().zip(&plan.slots) {
@@ -107,6 +122,11 @@ impl Frames {
     pub(crate) fn take(&self, plan: &Plan) -> Result<Frame> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.map_or_else(|| Frame::new(plan), Ok)
+    }
+
+    /// Lets go of all frames that wait.
+    pub(crate) fn clear(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(crate) fn give_back(&self, mut frame: Frame, plan: &Plan) {

@@ -2,6 +2,7 @@
 
 mod bind;
 mod copy;
+mod destination;
 mod frame;
 mod observer;
 mod oracle;
@@ -12,11 +13,13 @@ mod stand_in;
 mod storage;
 mod subprogram;
 mod target;
+mod waves;
 
 pub use copy::{COPY, PRIVATE, copy_node};
-pub use observer::Observer;
+pub use destination::Destination;
+pub use observer::{Observer, Ran, Seen};
 pub use oracle::Operators;
-pub use plan::Plan;
+pub use plan::{Order, Plan};
 pub use program::Program;
 pub use run::Runner;
 pub use subprogram::SubProgram;

@@ -10,6 +10,7 @@ use op::{Alias, Wires};
 
 use crate::Program;
 use crate::storage::{Storage, assign};
+use crate::waves::in_waves;
 
 /// The steps and storage for one fetch set of a program.
 pub struct Plan {
@@ -27,6 +28,20 @@ pub struct Plan {
     pub(crate) segments: Vec<usize>,
     /// How many symbols sizes speak of.
     pub(crate) symbols: usize,
+    /// The slot from which each fetched value has its buffer, where that is made during the run.
+    pub(crate) roots: Vec<Option<u32>>,
+    /// For each step, the wave that it belongs to; none where steps run one after the other.
+    pub(crate) waves: Vec<usize>,
+}
+
+/// In which order the nodes of a plan run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// One after the other.
+    #[default]
+    Serial,
+    /// Those that do not wait for each other at the same time, at the price of more memory.
+    Waves,
 }
 
 /// One node to run.
@@ -85,11 +100,12 @@ impl Plan {
     ///
     /// # Errors
     /// `InvalidGraph` when a value is never written.
-    pub fn new(program: &Program, fetches: &[ValueId]) -> Result<Self> {
-        let order = needed(program, fetches)?;
+    pub fn new(program: &Program, fetches: &[ValueId], order: Order) -> Result<Self> {
+        let nodes = needed(program, fetches)?;
+        let (nodes, waves) = if order == Order::Waves { in_waves(program, &nodes) } else { (nodes, Vec::new()) };
         let mut draft = Draft::new(program);
         draft.feeds()?;
-        for id in &order {
+        for id in &nodes {
             draft.step(*id)?;
         }
         let fetches = fetches.iter().map(|v| draft.slot_of(*v)).collect::<Result<Vec<u32>>>()?;
@@ -101,9 +117,28 @@ impl Plan {
             blocks: Vec::new(),
             segments: draft.segments,
             symbols: program.facts().symbols.len(),
+            roots: Vec::new(),
+            waves,
         };
         assign(program, &mut plan)?;
+        plan.roots = plan.fetches.iter().map(|slot| plan.root(*slot)).collect();
         Ok(plan)
+    }
+}
+
+impl Plan {
+    /// The slot that `slot` has its buffer from, all of it.
+    fn root(&self, slot: u32) -> Option<u32> {
+        match self.slots[slot as usize].storage {
+            Storage::Own | Storage::Free => Some(slot),
+            Storage::Over(input) => self.root(input),
+            // Parts of a value are no buffers of their own, and whole ones are seen under another shape only.
+            Storage::Shared => {
+                let step = self.steps.iter().find(|s| s.wires.outputs.contains(&Some(slot)))?;
+                self.root(step.wires.inputs.first().copied().flatten()?)
+            }
+            _ => None,
+        }
     }
 }
 

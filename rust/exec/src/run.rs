@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use base::threads::Cancel;
-use base::{Layout, Memory, Result, Shape, Tensor, Type, Value, bail, ensure, error};
+use base::{Layout, Result, Shape, Tensor, Type, Value, bail, ensure, error};
 use ir::{Dim, Fact, Symbols};
 use op::{Run, Slot, SlotTensor};
+use smallvec::SmallVec;
 
 use crate::bind::{Bindings, Bound};
+use crate::destination::{Destination, Homes};
 use crate::frame::{Frame, Frames};
-use crate::plan::{Action, Plan, Step};
+use crate::plan::{Action, Order, Plan, Step};
 use crate::storage::Storage;
 use crate::{Observer, Operators, Program};
 
 /// A plan with the bindings and memory of its runs.
 pub struct Runner {
-    program: Arc<Program>,
+    pub(crate) program: Arc<Program>,
     plan: Plan,
     bindings: Bindings,
     frames: Frames,
@@ -29,8 +31,8 @@ impl Runner {
     ///
     /// # Errors
     /// As [`Plan::new`].
-    pub fn new(program: Arc<Program>, fetches: &[ir::ValueId]) -> Result<Self> {
-        let plan = Plan::new(&program, fetches)?;
+    pub fn new(program: Arc<Program>, fetches: &[ir::ValueId], order: Order) -> Result<Self> {
+        let plan = Plan::new(&program, fetches, order)?;
         Ok(Self { program, plan, bindings: Bindings::default(), frames: Frames::default(), copies_feeds: true })
     }
 
@@ -39,7 +41,7 @@ impl Runner {
     /// # Errors
     /// As [`Plan::new`].
     pub(crate) fn of_subgraph(program: Arc<Program>, fetches: &[ir::ValueId]) -> Result<Self> {
-        Ok(Self { copies_feeds: false, ..Self::new(program, fetches)? })
+        Ok(Self { copies_feeds: false, ..Self::new(program, fetches, Order::Serial)? })
     }
 
     /// The program that it runs.
@@ -47,42 +49,55 @@ impl Runner {
         &self.program
     }
 
+    /// Lets go of the memory that is kept for later runs.
+    pub fn shrink(&self) {
+        self.frames.clear();
+    }
+
     /// Runs the plan for `feeds`, the inputs and then the captures of the graph, and gives the fetched values.
     ///
     /// # Errors
     /// `InvalidArgument` when feeds disagree with the graph; what nodes say, naming the node; `Fail` when `cancel` fires.
     pub fn run<'v>(&self, feeds: impl IntoIterator<Item = &'v Value>, cancel: &Cancel) -> Result<Vec<Value>> {
-        self.run_observed(feeds, cancel, None)
+        self.run_into(feeds, &[], cancel, None)
     }
 
-    /// [`run`](Self::run) that tells `observer` of each node.
+    /// [`run`](Self::run) that writes fetched values to `destinations`, one for each fetch where there are any, and tells `observer` of
+    /// each node.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
-    pub fn run_observed<'v>(
+    /// As [`run`](Self::run); `InvalidArgument` when a value does not fit its destination.
+    pub fn run_into<'v>(
         &self,
         feeds: impl IntoIterator<Item = &'v Value>,
+        destinations: &[Option<&Destination>],
         cancel: &Cancel,
         observer: Option<&Observer>,
     ) -> Result<Vec<Value>> {
         let mut frame = self.frames.take(&self.plan)?;
-        let mut walk = Walk { runner: self, frame: &mut frame, cancel, observer };
+        let mut walk = Walk { runner: self, frame: &mut frame, destinations, homes: Homes::default(), cancel, observer };
         let result = walk.run(feeds);
         self.frames.give_back(frame, &self.plan);
         result
     }
 }
 
-struct Walk<'a> {
-    runner: &'a Runner,
-    frame: &'a mut Frame,
-    cancel: &'a Cancel,
-    observer: Option<&'a Observer>,
+/// One run.
+pub(crate) struct Walk<'a> {
+    pub(crate) runner: &'a Runner,
+    pub(crate) frame: &'a mut Frame,
+    destinations: &'a [Option<&'a Destination>],
+    homes: Homes,
+    pub(crate) cancel: &'a Cancel,
+    pub(crate) observer: Option<&'a Observer>,
 }
 
 impl Walk<'_> {
     fn run<'v>(&mut self, feeds: impl IntoIterator<Item = &'v Value>) -> Result<Vec<Value>> {
         self.feed(feeds)?;
+        if !self.destinations.is_empty() {
+            self.homes = self.find_homes();
+        }
         let plan = &self.runner.plan;
         for (segment, first) in plan.segments.iter().enumerate() {
             let end = plan.segments.get(segment + 1).copied().unwrap_or(plan.steps.len());
@@ -91,21 +106,36 @@ impl Walk<'_> {
             }
             let bound = self.runner.bindings.get(&self.runner.program, plan, segment, &self.frame.symbols)?;
             self.frame.adopt(&self.runner.program.target, plan, segment, &bound)?;
-            for (step, scratch) in plan.steps[*first..end].iter().zip(&bound.scratch) {
-                self.cancel.check()?;
-                let start = self.observer.map(|_| Instant::now());
-                self.step(step, &bound, *scratch).map_err(|e| {
-                    let node = self.runner.program.graph().node(step.node);
-                    e.at(&node.key.name, &node.name)
-                })?;
-                if let (Some(observer), Some(start)) = (self.observer, start) {
-                    observer.tell(self.runner.program.graph().node(step.node), start);
+            let steps = plan.steps[*first..end].iter().zip(bound.scratch.iter().copied());
+            if plan.waves.is_empty() {
+                for (step, scratch) in steps {
+                    self.step_alone(step, &bound, scratch)?;
+                    self.finish(step)?;
                 }
+                continue;
+            }
+            let steps: Vec<(&Step, Option<usize>)> = steps.collect();
+            let mut at = *first;
+            for wave in plan.waves[*first..end].chunk_by(|a, b| a == b) {
+                self.wave(&steps[at - first..][..wave.len()], &bound)?;
+                at += wave.len();
             }
         }
         // A kernel that was cut short has left its outputs unfinished.
         self.cancel.check()?;
-        plan.fetches.iter().map(|s| self.fetch(*s)).collect()
+        self.fetch_all()
+    }
+
+    /// Where results can be made in the memory of the caller.
+    fn find_homes(&self) -> Homes {
+        let plan = &self.runner.plan;
+        let mut feeds = SmallVec::new();
+        for slot in &plan.feeds {
+            if let Slot::Value(value) = &self.frame.slots[*slot as usize] {
+                tensors_of(value, &mut feeds);
+            }
+        }
+        Homes::new(&plan.roots, self.destinations, &feeds)
     }
 
     fn feed<'v>(&mut self, feeds: impl IntoIterator<Item = &'v Value>) -> Result<()> {
@@ -150,15 +180,34 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn step(&mut self, step: &Step, bound: &Bound, scratch: Option<usize>) -> Result<()> {
-        match step.action {
-            Action::Nothing => {}
-            Action::Share => self.share(step, bound)?,
-            Action::Kernel => self.kernel(step, bound, scratch)?,
+    /// The error `e`, said of the node of `step`.
+    pub(crate) fn at(&self, step: &Step, e: base::Error) -> base::Error {
+        let node = self.runner.program.graph().node(step.node);
+        e.at(&node.key.name, &node.name)
+    }
+
+    /// Does what `step` is for, and tells the observer.
+    pub(crate) fn step_alone(&mut self, step: &Step, bound: &Bound, scratch: Option<usize>) -> Result<()> {
+        self.cancel.check()?;
+        let start = self.observer.map(|_| Instant::now());
+        let done = match step.action {
+            Action::Nothing => Ok(()),
+            Action::Share => self.share(step, bound),
+            Action::Kernel => self.kernel(step, bound, scratch),
+        };
+        done.map_err(|e| self.at(step, e))?;
+        if let (Some(observer), Some(start)) = (self.observer, start) {
+            observer.tell(self.runner.program.graph(), step.node, start, &self.frame.slots, &step.wires);
         }
+        Ok(())
+    }
+
+    /// Takes the sizes that `step` settles, and lets go of what ends with it.
+    pub(crate) fn finish(&mut self, step: &Step) -> Result<()> {
         for settled in &step.settles {
             let shape = self.frame.slots[settled.slot as usize].tensor()?.shape();
-            let size = shape.get(settled.axis).copied().ok_or_else(|| error!(Fail, "an output has fewer axes than inferred"))?;
+            let missing = || error!(Fail, "an output has fewer axes than inferred");
+            let size = shape.get(settled.axis).copied().ok_or_else(|| self.at(step, missing()))?;
             self.frame.symbols[settled.symbol.0 as usize] = Some(size as i64);
         }
         for slot in &step.releases {
@@ -168,23 +217,26 @@ impl Walk<'_> {
     }
 
     fn kernel(&mut self, step: &Step, bound: &Bound, scratch: Option<usize>) -> Result<()> {
+        let bytes = self.prepare_outputs(step, bound, scratch)?;
+        let unit = self.runner.program.unit(step.node)?;
+        let scratch = self.frame.scratch(bytes)?;
+        // SAFETY: the plan gives each output memory that no later reader's value lies in, except with an input it promised in place;
+        // feeds and constants are kept alive by their slots, arenas and scratch memory by the frame. Memory of the caller that feeds
+        // or other results share is no output.
+        let mut run = unsafe { Run::new(&mut self.frame.slots, &step.wires, scratch, self.cancel) };
+        unit.kernel.run(&mut run)?;
+        self.check_outputs(step)
+    }
+
+    /// Memory for the outputs of `step`, as far as their sizes are known, and the bytes of scratch memory that its kernel wants.
+    pub(crate) fn prepare_outputs(&mut self, step: &Step, bound: &Bound, scratch: Option<usize>) -> Result<usize> {
         for slot in step.wires.outputs.iter().flatten() {
             self.prepare_output(*slot, bound)?;
         }
         if step.sized_late {
             self.size_late(step)?;
         }
-        let unit = self.runner.program.unit(step.node)?;
-        let bytes = match scratch {
-            Some(bytes) => bytes,
-            None => self.scratch_bytes(step)?,
-        };
-        let scratch = self.frame.scratch(bytes)?;
-        // SAFETY: the plan gives each output memory that no later reader's value lies in, except with an input it promised in place;
-        // feeds and constants are kept alive by their slots, arenas and scratch memory by the frame.
-        let mut run = unsafe { Run::new(&mut self.frame.slots, &step.wires, scratch, self.cancel) };
-        unit.kernel.run(&mut run)?;
-        self.check_outputs(step)
+        scratch.map_or_else(|| self.scratch_bytes(step), Ok)
     }
 
     /// Memory for an output that has a buffer of its own, or takes over that of an input.
@@ -192,7 +244,7 @@ impl Walk<'_> {
         let s = &self.runner.plan.slots[slot as usize];
         let (Some(size), Some(dtype)) = (&bound.slots[slot as usize], s.dtype) else { return Ok(()) };
         self.frame.slots[slot as usize] = match s.storage {
-            Storage::Own => Slot::Tensor(self.allocate(dtype, size.shape.clone(), size.layout.clone(), s.memory)?),
+            Storage::Own => Slot::Tensor(self.memory_for(slot, dtype, size.shape.clone(), size.layout.clone())?),
             Storage::Over(input) => match &self.frame.slots[input as usize] {
                 Slot::Tensor(t) => Slot::Tensor(SlotTensor { dtype, ..t.clone() }),
                 other => bail!(Fail, "a result cannot be written over {other:?}"),
@@ -202,7 +254,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn allocate(&self, dtype: base::DType, shape: Shape, layout: Layout, memory: Memory) -> Result<SlotTensor> {
+    /// Memory for `slot`: that of the caller where it can be, else a new buffer.
+    fn memory_for(&self, slot: u32, dtype: base::DType, shape: Shape, layout: Layout) -> Result<SlotTensor> {
+        let memory = self.runner.plan.slots[slot as usize].memory;
+        let home = self.homes.fetch_at(slot).and_then(|fetch| self.destinations[fetch]);
+        if let Some(place) = home.and_then(|d| d.place(dtype, &shape, &layout)).filter(|place| place.memory == memory) {
+            return Ok(place);
+        }
         if memory.is_host() {
             return SlotTensor::allocate(dtype, shape, layout);
         }
@@ -228,7 +286,7 @@ impl Walk<'_> {
             let s = &self.runner.plan.slots[*slot as usize];
             let empty = matches!(self.frame.slots[*slot as usize], Slot::Empty);
             if let (true, Some(dtype), Some(shape)) = (empty, s.dtype, fact.known_shape()) {
-                self.frame.slots[*slot as usize] = Slot::Tensor(self.allocate(dtype, shape, fact.layout.clone(), s.memory)?);
+                self.frame.slots[*slot as usize] = Slot::Tensor(self.memory_for(*slot, dtype, shape, fact.layout.clone())?);
             }
         }
         Ok(())
@@ -259,7 +317,7 @@ impl Walk<'_> {
     }
 
     /// Checks that what a kernel made itself is what inference promised, for later sizes lean on it.
-    fn check_outputs(&self, step: &Step) -> Result<()> {
+    pub(crate) fn check_outputs(&self, step: &Step) -> Result<()> {
         for slot in step.wires.outputs.iter().flatten() {
             let s = &self.runner.plan.slots[*slot as usize];
             let (Storage::Free, Some(dims)) = (&s.storage, &s.dims) else { continue };
@@ -293,8 +351,24 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// The fetched values, in the memory of the caller where it gave some.
+    fn fetch_all(&mut self) -> Result<Vec<Value>> {
+        let plan = &self.runner.plan;
+        if self.destinations.is_empty() {
+            return plan.fetches.iter().map(|s| self.fetch(*s)).collect();
+        }
+        // All are taken before any is written: memory of the caller may hold a feed that is fetched too.
+        let mut values = plan.fetches.iter().map(|s| self.fetch(*s)).collect::<Result<Vec<Value>>>()?;
+        for (value, destination) in values.iter_mut().zip(self.destinations) {
+            if let Some(destination) = destination {
+                destination.take(value)?;
+            }
+        }
+        Ok(values)
+    }
+
     /// A fetched value. What the caller gave or the model fixes is copied where the caller may write to it.
-    fn fetch(&mut self, slot: u32) -> Result<Value> {
+    fn fetch(&self, slot: u32) -> Result<Value> {
         let fixed = matches!(self.runner.plan.slots[slot as usize].storage, Storage::Feed | Storage::Constant(_));
         match &self.frame.slots[slot as usize] {
             Slot::Value(Value::Tensor(t)) if fixed && self.runner.copies_feeds && t.memory().is_host() => {
@@ -302,5 +376,16 @@ impl Walk<'_> {
             }
             held => held.to_value(),
         }
+    }
+}
+
+/// Adds the tensors that `value` is made of to `found`.
+fn tensors_of<'v>(value: &'v Value, found: &mut SmallVec<[&'v Tensor; 8]>) {
+    match value {
+        Value::Tensor(tensor) => found.push(tensor),
+        Value::Sparse(sparse) => found.push(&sparse.values),
+        Value::Sequence(sequence) => sequence.values.iter().for_each(|v| tensors_of(v, found)),
+        Value::Map(map) => map.values.iter().for_each(|v| tensors_of(v, found)),
+        Value::Optional(optional) => optional.value.iter().for_each(|v| tensors_of(v, found)),
     }
 }

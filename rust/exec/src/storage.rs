@@ -116,7 +116,8 @@ impl<'a> Groups<'a> {
         }
         let outputs = plan.steps[step].wires.outputs.clone();
         for (i, slot) in outputs.iter().enumerate().filter_map(|(i, s)| s.map(|s| (i, s as usize))) {
-            if !matches!(plan.slots[slot].storage, Storage::Own) {
+            // Nodes of a wave run at the same time: what the one writes must not be what another still reads.
+            if !matches!(plan.slots[slot].storage, Storage::Own) || !plan.waves.is_empty() {
                 self.open(slot, Kind::Own);
             } else if let Some((input, group)) = self.dead_input(program, plan, step, i)? {
                 plan.slots[slot].storage = Storage::Over(input as u32);
@@ -181,10 +182,12 @@ impl<'a> Groups<'a> {
 
     /// Puts what is left into blocks, after letting the inputs of Concat be written where they are wanted.
     fn finish(&mut self, program: &Program, plan: &mut Plan) -> Result<Vec<Option<usize>>> {
-        for step in 0..plan.steps.len() {
-            self.assemble(program, plan, step)?;
+        if plan.waves.is_empty() {
+            for step in 0..plan.steps.len() {
+                self.assemble(program, plan, step)?;
+            }
+            self.blocks(plan);
         }
-        self.blocks(plan);
         Ok(self.of.clone())
     }
 

@@ -41,7 +41,10 @@ pub use base::{
 };
 pub use base::{check_bools, knobs, packed, threads};
 pub use op::{OpDef, Provider, Registry};
-pub use session::{Environment, Level, Metadata, Node, Observer, Options, Placement, Port, PortDim, RunOptions, Session, Source};
+pub use session::{
+    Destination, Environment, Given, Level, Metadata, Node, Observer, Options, Placement, Port, PortDim, Ran, RunOptions, Seen, Session,
+    Source,
+};
 
 /// Every operator that is built in.
 pub fn operators() -> impl Iterator<Item = &'static OpDef> {

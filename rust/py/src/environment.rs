@@ -6,6 +6,7 @@ use ort_rs::Environment;
 use pyo3::prelude::*;
 
 use crate::error::Result;
+use crate::providers::{KNOWN, SUFFIX};
 
 /// The environment of this process: made when it is first needed, then kept.
 ///
@@ -22,10 +23,10 @@ pub(crate) fn get_available_providers() -> Result<Vec<String>> {
     Ok(environment()?.providers())
 }
 
-/// The names of the providers that ort_rs has at all, the CPU last.
+/// The names of all providers that programs may speak of, by falling priority, the CPU last; a build has some of them.
 #[pyfunction]
-pub(crate) fn get_all_providers() -> Result<Vec<String>> {
-    Ok(environment()?.providers())
+pub(crate) fn get_all_providers() -> Vec<String> {
+    KNOWN.iter().map(|kind| format!("{kind}{SUFFIX}")).collect()
 }
 
 /// The kind of device that a session uses if it is not told otherwise.

@@ -2,7 +2,10 @@
 
 mod allocator;
 mod array;
+mod assignment;
+mod background;
 mod config;
+mod core_session;
 mod device;
 mod dlpack;
 mod dtype;
@@ -12,11 +15,16 @@ mod environment;
 mod error;
 mod feed;
 mod fetch;
+mod io_binding;
+mod loaded;
 mod memory_info;
+mod model_config;
 mod node_arg;
+mod origin;
 mod ort_value;
 mod ort_value_vector;
 mod providers;
+mod run_async;
 mod run_options;
 mod session;
 mod session_options;
@@ -31,6 +39,10 @@ mod _core {
     #[pymodule_export]
     use crate::allocator::{create_and_register_allocator, create_and_register_allocator_v2};
     #[pymodule_export]
+    use crate::assignment::{OrtEpAssignedNode, OrtEpAssignedSubgraph};
+    #[pymodule_export]
+    use crate::core_session::CoreSession;
+    #[pymodule_export]
     use crate::device::OrtDevice;
     #[pymodule_export]
     use crate::environment::{get_all_providers, get_available_providers, get_build_info, get_device, get_version_string};
@@ -39,6 +51,8 @@ mod _core {
         DeviceReset, EPFail, EngineError, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, ModelLoadCanceled, ModelLoaded,
         ModelRequiresCompilation, NoModel, NoSuchFile, NotFound, NotImplemented, RuntimeException,
     };
+    #[pymodule_export]
+    use crate::io_binding::{IOBinding, SessionIOBinding};
     #[pymodule_export]
     use crate::memory_info::{OrtArenaCfg, OrtMemoryInfo};
     #[pymodule_export]

@@ -1,5 +1,6 @@
 //! Descriptions of memory and of allocators, as ONNX Runtime has them.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -63,6 +64,8 @@ impl OrtMemoryInfo {
         let Some((name, kind, memory, vendor)) = KNOWN.iter().find(|(known, ..)| *known == short) else {
             return Err(runtime_error("Specified device is not supported. Try CreateMemoryInfo_V2."));
         };
+        // There is one CPU, whatever its number is said to be.
+        let id = if (*kind, *memory) == (0, 0) { 0 } else { id };
         let device = OrtDevice { kind: *kind, memory: *memory, vendor: *vendor, id };
         Ok(Self { name: (*name).to_owned(), allocator, mem_type, device, alignment: 0 })
     }
@@ -173,7 +176,8 @@ impl OrtArenaCfg {
     #[pyo3(signature = (*args))]
     fn new(args: &Bound<'_, PyTuple>) -> Result<Self> {
         if args.len() != 1 {
-            let (max_mem, arena_extend_strategy, initial_chunk_size_bytes, max_dead_bytes_per_chunk) = args.extract()?;
+            let refuse = |_| PyTypeError::new_err("OrtArenaCfg takes a dictionary, or four whole numbers");
+            let (max_mem, arena_extend_strategy, initial_chunk_size_bytes, max_dead_bytes_per_chunk) = args.extract().map_err(refuse)?;
             let given = Self { max_mem, arena_extend_strategy, initial_chunk_size_bytes, max_dead_bytes_per_chunk, ..Self::default() };
             return Ok(given);
         }

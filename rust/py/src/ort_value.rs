@@ -171,7 +171,7 @@ impl OrtValue {
     /// With a `memory_info`, memory is taken from the allocator that was registered for it, else it is that of the named device.
     #[staticmethod]
     #[pyo3(signature = (shape, element_type, device_type=None, device_id=0, vendor_id=-1, memory_info=None), text_signature = "(shape, element_type, device_type='cpu', device_id=0, vendor_id=-1, memory_info=None)")]
-    fn ortvalue_from_shape_and_type(
+    pub(crate) fn ortvalue_from_shape_and_type(
         shape: &Bound<'_, PyAny>,
         element_type: &Bound<'_, PyAny>,
         device_type: Option<&Bound<'_, PyAny>>,

@@ -35,7 +35,8 @@ impl OrtValueVector {
         values.get(index).map(|v| v.clone_ref(py)).ok_or_else(outside)
     }
 
-    fn shared(&self, py: Python<'_>) -> Vec<Py<OrtValue>> {
+    /// Shares of the values.
+    pub(crate) fn shared(&self, py: Python<'_>) -> Vec<Py<OrtValue>> {
         self.values().iter().map(|v| v.clone_ref(py)).collect()
     }
 }

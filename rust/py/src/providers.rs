@@ -6,6 +6,39 @@ use pyo3::types::{PyDict, PySequence, PyString, PyTuple};
 
 type Options = Vec<(String, String)>;
 
+/// The kinds of providers that ONNX Runtime knows, by falling priority; a build has some of them.
+pub(crate) const KNOWN: [&str; 21] = [
+    "NvTensorRTRTX",
+    "Tensorrt",
+    "CUDA",
+    "MIGraphX",
+    "OpenVINO",
+    "Dnnl",
+    "VitisAI",
+    "QNN",
+    "Nnapi",
+    "VSINPU",
+    "Js",
+    "CoreML",
+    "ACL",
+    "Dml",
+    "Rknpu",
+    "WebNN",
+    "WebGpu",
+    "Xnnpack",
+    "CANN",
+    "Azure",
+    "CPU",
+];
+
+/// What the name of a provider ends with.
+pub(crate) const SUFFIX: &str = "ExecutionProvider";
+
+/// Whether ONNX Runtime has a provider called `name` in some build.
+pub(crate) fn is_known(name: &str) -> bool {
+    name.strip_suffix(SUFFIX).is_some_and(|kind| KNOWN.contains(&kind))
+}
+
 /// Providers with their options, normalized: one entry a provider, options as text.
 ///
 /// A name that is not among `available` warns, and so does one that comes twice, whose first entry counts.

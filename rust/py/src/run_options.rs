@@ -1,9 +1,34 @@
 //! What a run is made with.
 
+use ort_rs::{Error, ErrorKind};
 use pyo3::prelude::*;
 
 use crate::config::Config;
 use crate::error::Result;
+
+/// The option that lists arenas to shrink after a run: `cpu:0`, with semicolons between several.
+const SHRINK: &str = "memory.enable_memory_arena_shrinkage";
+
+/// Whether the list `arenas` asks for that of the CPU.
+///
+/// # Errors
+/// `InvalidArgument` for others: there are none.
+fn shrinks(arenas: &str) -> Result<bool> {
+    for arena in arenas.split(';').map(str::trim).filter(|a| !a.is_empty()) {
+        let (device, id) = arena.split_once(':').unwrap_or((arena, "0"));
+        let text = match (device, id) {
+            ("cpu", "0") => continue,
+            ("cpu" | "gpu", _) => {
+                format!(
+                    "Did not find an arena based allocator registered for device-id combination in the memory arena shrink list: {arena}"
+                )
+            }
+            _ => format!("Unsupported device specified in the memory arena shrink list: {device}"),
+        };
+        return Err(Error::new(ErrorKind::InvalidArgument, text).into());
+    }
+    Ok(!arenas.trim().is_empty())
+}
 
 /// What a run is made with.
 #[pyclass(module = "ort_rs", weakref)]
@@ -26,8 +51,15 @@ pub(crate) struct RunOptions {
 
 impl RunOptions {
     /// What the runtime takes from them; cancelling stays shared.
-    pub(crate) fn core(&self) -> ort_rs::RunOptions {
-        self.core.clone()
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a list of arenas to shrink that names what is not there.
+    pub(crate) fn core(&self) -> Result<ort_rs::RunOptions> {
+        let shrink = match self.config.entries().get(SHRINK) {
+            Some(arenas) => shrinks(arenas)?,
+            None => false,
+        };
+        Ok(ort_rs::RunOptions { shrink, ..self.core.clone() })
     }
 }
 

@@ -1,41 +1,56 @@
 //! A model, ready to run.
 
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use ort_rs::{Environment, Error, ErrorKind, Optional, Options, Port, Session, Source, Type, Value};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use ort_rs::{Error, ErrorKind};
+use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PySequence, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::assignment::{self, OrtEpAssignedSubgraph};
+use crate::core_session::CoreSession;
+use crate::device::OrtDevice;
 use crate::environment::environment;
-use crate::error::Result;
+use crate::error::{Result, runtime_error};
+use crate::io_binding::IOBinding;
+use crate::loaded::{Loaded, node_args};
+use crate::memory_info::OrtMemoryInfo;
 use crate::node_arg::{ModelMetadata, NodeArg};
+use crate::origin::Origin;
+use crate::ort_value::OrtValue;
+use crate::ort_value_vector::OrtValueVector;
 use crate::run_options::RunOptions;
 use crate::session_options::SessionOptions;
-use crate::{feed, fetch, providers};
+use crate::{model_config, providers, run_async};
 
 /// A model, ready to run; from any number of threads at once.
 ///
 /// The model is a path or the bytes of one. Options and providers are as in ONNX Runtime; `disabled_optimizers` names graph passes to
-/// leave out, and other keywords are taken and ignored.
+/// leave out, `read_config_from_model=1` takes options from the metadata of the model, and other keywords are taken and ignored.
 #[pyclass(module = "ort_rs", frozen, subclass, dict, weakref)]
 pub(crate) struct InferenceSession {
-    /// Empty until `__init__` has run, which subclasses call with arguments of their own choice.
-    loaded: OnceLock<Loaded>,
+    /// Empty until `__init__` has run, which subclasses call with arguments of their own choice; replaced by `set_providers`.
+    loaded: RwLock<Option<Arc<Loaded>>>,
 }
 
-/// Values by name.
-type Named = Vec<(String, Value)>;
+impl InferenceSession {
+    /// The model that it holds.
+    ///
+    /// # Errors
+    /// `NoModel` before `__init__`.
+    pub(crate) fn loaded(&self) -> Result<Arc<Loaded>> {
+        let missing = || Error::new(ErrorKind::NoModel, "The session has no model: its `__init__` was not called.");
+        Ok(self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(missing)?)
+    }
 
-/// What `__init__` makes.
-struct Loaded {
-    core: Session,
-    options: SessionOptions,
-    /// The names of the inputs, interned: the names that a program spells out are the same objects, and found at once.
-    names: Vec<Py<PyString>>,
-    /// The options of a run that is given none.
-    run_options: ort_rs::RunOptions,
+    fn is_loaded(&self) -> bool {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn hold(&self, loaded: Loaded) {
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(loaded));
+    }
 }
 
 #[pymethods]
@@ -43,7 +58,7 @@ impl InferenceSession {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { loaded: OnceLock::new() }
+        Self { loaded: RwLock::new(None) }
     }
 
     #[pyo3(signature = (path_or_bytes, sess_options=None, providers=None, provider_options=None, **kwargs))]
@@ -55,17 +70,25 @@ impl InferenceSession {
         provider_options: Option<&Bound<'_, PyAny>>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> Result<()> {
-        let environment = environment()?;
-        let options = sess_options.map_or_else(SessionOptions::new, |o| o.borrow().clone());
-        let providers = providers::normalize(providers, provider_options, &environment.providers())?;
-        let disabled = match kwargs.map(|k| k.get_item("disabled_optimizers")).transpose()?.flatten() {
-            Some(names) if !names.is_none() => names.try_iter()?.map(|n| n?.extract()).collect::<PyResult<Vec<String>>>()?,
-            _ => Vec::new(),
-        };
-        let core = options.to_core(providers.into_iter().map(|(name, _)| name).collect(), disabled);
-        let loaded = Loaded::new(path_or_bytes.py(), load(environment, path_or_bytes, core)?, options);
-        let again = |_| Error::new(ErrorKind::ModelLoaded, "This session already contains a loaded model.");
-        Ok(self.loaded.set(loaded).map_err(again)?)
+        if self.is_loaded() {
+            return Err(Error::new(ErrorKind::ModelLoaded, "This session already contains a loaded model.").into());
+        }
+        let py = path_or_bytes.py();
+        let keyword = |name: &str| Ok::<_, PyErr>(kwargs.map(|k| k.get_item(name)).transpose()?.flatten().filter(|v| !v.is_none()));
+        let mut options = sess_options.map_or_else(SessionOptions::new, |o| o.borrow().clone());
+        if options.has_providers() && (providers.is_some() || provider_options.is_some()) {
+            return Err(PyValueError::new_err("providers are given both as arguments and in the session's options").into());
+        }
+        let providers = providers::normalize(providers, provider_options, &environment()?.providers())?;
+        if let Some(names) = keyword("disabled_optimizers")? {
+            options.disable_passes(names.try_iter()?.map(|n| n?.extract()).collect::<PyResult<_>>()?);
+        }
+        let origin = Origin::of(path_or_bytes)?;
+        if model_config::is_wanted(keyword("read_config_from_model")?.as_ref())? {
+            model_config::apply(py, &origin, &mut options)?;
+        }
+        self.hold(Loaded::load(py, origin, options, providers)?);
+        Ok(())
     }
 
     /// Runs the model on `input_feed`, values by name, and gives the values of `output_names` in their order; all outputs when there
@@ -78,25 +101,93 @@ impl InferenceSession {
         input_feed: &Bound<'py, PyAny>,
         run_options: Option<&Bound<'py, RunOptions>>,
     ) -> Result<Bound<'py, PyList>> {
+        self.loaded()?.run(py, output_names, input_feed, run_options)
+    }
+
+    /// Starts a run on another thread, which ends in a call of `callback(results, user_data, error)`.
+    ///
+    /// On success `error` is empty, else `results` is. What is fed stays alive until then. Raises `ValueError` for a missing input, and
+    /// `InvalidArgument` for a session with one thread.
+    #[pyo3(signature = (output_names, input_feed, callback, user_data, run_options=None))]
+    fn run_async(
+        &self,
+        output_names: Option<&Bound<'_, PyAny>>,
+        input_feed: &Bound<'_, PyAny>,
+        callback: &Bound<'_, PyAny>,
+        user_data: &Bound<'_, PyAny>,
+        run_options: Option<&Bound<'_, RunOptions>>,
+    ) -> Result<()> {
         let loaded = self.loaded()?;
-        let names = output_names.map(|names| output_names_of(names, loaded.core.outputs())).transpose()?.unwrap_or_default();
-        let given = run_options.map(|o| o.borrow().core());
-        let options = given.as_ref().unwrap_or(&loaded.run_options);
-        let (values, rest) = match input_feed.cast::<PyDict>() {
-            Ok(feed) => loaded.feeds(feed)?,
-            Err(_) => loaded.feeds(&dict_of(input_feed)?)?,
-        };
-        // What is fed is let go only after the run, when the interpreter is attached again.
-        let outputs = if names.is_empty() && rest.is_empty() {
-            py.detach(|| loaded.core.run_in_order(&values, options))?
-        } else {
-            let ports = loaded.core.inputs().iter().map(|p| p.name.as_str());
-            let feeds: Vec<(&str, Value)> = ports.zip(values).chain(rest.iter().map(|(n, v)| (n.as_str(), v.clone()))).collect();
-            let fetches: Vec<&str> = names.iter().map(String::as_str).collect();
-            py.detach(|| loaded.core.run(&feeds, &fetches, options))?
-        };
-        let outputs = outputs.into_iter().map(|v| fetch::object(py, v)).collect::<Result<Vec<_>>>()?;
-        Ok(PyList::new(py, outputs)?)
+        let request = loaded.request(output_names, input_feed, run_options)?;
+        run_async::start(loaded, request, callback, user_data)
+    }
+
+    /// Runs the model on `OrtValue`s by name and gives `OrtValue`s.
+    #[pyo3(signature = (output_names, input_dict_ort_values, run_options=None))]
+    fn run_with_ort_values(
+        &self,
+        py: Python<'_>,
+        output_names: Option<&Bound<'_, PyAny>>,
+        input_dict_ort_values: &Bound<'_, PyDict>,
+        run_options: Option<&Bound<'_, RunOptions>>,
+    ) -> Result<Vec<Py<OrtValue>>> {
+        self.loaded()?.run_on_values(py, output_names, input_dict_ort_values, run_options)
+    }
+
+    /// Runs the model on the values `feeds`, called `feed_names`, and puts those called `fetch_names` into the list `fetches`.
+    fn run_with_ortvaluevector(
+        &self,
+        py: Python<'_>,
+        run_options: &Bound<'_, RunOptions>,
+        feed_names: Vec<String>,
+        feeds: &Bound<'_, OrtValueVector>,
+        fetch_names: &Bound<'_, PyAny>,
+        fetches: &Bound<'_, OrtValueVector>,
+        fetch_devices: Vec<OrtDevice>,
+    ) -> Result<()> {
+        fetch_devices.iter().try_for_each(|device| device.check_host("keep results"))?;
+        let (names, given) = (feed_names.len(), feeds.get().values().len());
+        if names != given {
+            let text = format!("feed names has {names} elements, but feed has {given} elements.");
+            return Err(Error::new(ErrorKind::InvalidArgument, text).into());
+        }
+        let feed = PyDict::new(py);
+        for (name, value) in feed_names.iter().zip(feeds.get().shared(py)) {
+            feed.set_item(name, value)?;
+        }
+        let values = self.loaded()?.run_on_values(py, Some(fetch_names), &feed, Some(run_options))?;
+        *fetches.get().values() = values;
+        Ok(())
+    }
+
+    /// Runs the model on what is bound to its inputs, and writes to what is bound to its outputs.
+    #[pyo3(signature = (iobinding, run_options=None))]
+    fn run_with_iobinding(
+        &self,
+        py: Python<'_>,
+        iobinding: &Bound<'_, IOBinding>,
+        run_options: Option<&Bound<'_, RunOptions>>,
+    ) -> Result<()> {
+        if !iobinding.get().is_of(&self.loaded()?) {
+            return Err(PyValueError::new_err("IOBinding must be used with the session that created it.").into());
+        }
+        iobinding.get().core().run(py, run_options.map(|o| o.borrow().core()).transpose()?.as_ref())
+    }
+
+    /// Ends the profile of the session and gives the path of its file; empty when there is none, or when it has ended before.
+    fn end_profiling(&self) -> Result<String> {
+        let path = self.loaded()?.core.end_profiling()?;
+        Ok(path.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default())
+    }
+
+    /// When the profile of the session began, in nanoseconds since the epoch; 0 when there is none.
+    fn get_profiling_start_time_ns(&self) -> Result<u64> {
+        Ok(self.loaded()?.core.profiling_start_time_ns())
+    }
+
+    /// A binding of inputs and outputs to memory.
+    fn io_binding(&self, py: Python<'_>) -> Result<IOBinding> {
+        Ok(IOBinding::of(py, self.loaded()?)?)
     }
 
     /// What must be fed, in the model's order.
@@ -112,6 +203,21 @@ impl InferenceSession {
     /// What may be fed in place of a default.
     fn get_overridable_initializers(&self) -> Result<Vec<NodeArg>> {
         Ok(node_args(self.loaded()?.core.overridable_initializers()))
+    }
+
+    /// The memory that each input is read from.
+    fn get_input_memory_infos(&self) -> Result<Vec<OrtMemoryInfo>> {
+        Ok(self.loaded()?.core.inputs().iter().map(|_| OrtMemoryInfo::cpu()).collect())
+    }
+
+    /// The memory that each output is written to.
+    fn get_output_memory_infos(&self) -> Result<Vec<OrtMemoryInfo>> {
+        Ok(self.loaded()?.core.outputs().iter().map(|_| OrtMemoryInfo::cpu()).collect())
+    }
+
+    /// The provider's device that reads each input; `None` for the CPU's memory, which needs none.
+    fn get_input_epdevices(&self, py: Python<'_>) -> Result<Vec<Py<PyAny>>> {
+        Ok(self.loaded()?.core.inputs().iter().map(|_| py.None()).collect())
     }
 
     /// What the model says of itself.
@@ -131,126 +237,105 @@ impl InferenceSession {
         Ok(dict)
     }
 
+    /// Loads the model again for other providers. The session stays as it was when that fails.
+    ///
+    /// Raises `RuntimeError` for a provider that nobody has heard of; one that this build has not got warns.
+    #[pyo3(signature = (providers=None, provider_options=None))]
+    fn set_providers(
+        &self,
+        py: Python<'_>,
+        providers: Option<&Bound<'_, PyAny>>,
+        provider_options: Option<&Bound<'_, PyAny>>,
+    ) -> Result<()> {
+        let loaded = self.loaded()?;
+        let available = environment()?.providers();
+        let providers = providers::normalize(providers, provider_options, &available)?;
+        if let Some((name, _)) = providers.iter().find(|(name, _)| !available.contains(name) && !providers::is_known(name)) {
+            return Err(runtime_error(format!("Unknown Provider Type: {name}")));
+        }
+        self.hold(Loaded::load(py, loaded.origin.share(py), loaded.options.clone(), providers)?);
+        Ok(())
+    }
+
     /// The options that the session was made with.
     fn get_session_options(&self) -> Result<SessionOptions> {
         Ok(self.loaded()?.options.clone())
     }
-}
 
-impl InferenceSession {
-    fn loaded(&self) -> Result<&Loaded> {
-        let missing = || Error::new(ErrorKind::NoModel, "The session has no model: its `__init__` was not called.");
-        Ok(self.loaded.get().ok_or_else(missing)?)
-    }
-}
+    /// Lets a failing provider be replaced by the CPU; providers that cannot be had are left out in any case.
+    #[allow(clippy::unused_self)] // The method of an object in Python.
+    fn enable_fallback(&self) {}
 
-impl Loaded {
-    fn new(py: Python<'_>, core: Session, options: SessionOptions) -> Self {
-        let names = core.inputs().iter().map(|p| PyString::intern(py, &p.name).unbind()).collect();
-        Self { core, options, names, run_options: ort_rs::RunOptions::default() }
-    }
+    /// Lets a failing provider fail.
+    #[allow(clippy::unused_self)] // The method of an object in Python.
+    fn disable_fallback(&self) {}
 
-    /// The values of the inputs, in their order, and of whatever else is fed, by name.
+    /// The nodes that each provider runs, a subgraph a node.
     ///
-    /// # Errors
-    /// `ValueError` when an input is missing that the model needs, with ONNX Runtime's text; what objects that are no values give.
-    fn feeds(&self, feed: &Bound<'_, PyDict>) -> Result<(Vec<Value>, Named)> {
-        let mut values = Vec::with_capacity(self.names.len());
-        let mut found = 0;
-        for (name, port) in self.names.iter().zip(self.core.inputs()) {
-            match (feed.get_item(name)?, &port.ty) {
-                (Some(object), ty) => {
-                    found += 1;
-                    values.push(feed::value(&object, ty, &port.name)?);
+    /// Raises `Fail` unless the option `session.record_ep_graph_assignment_info` is `"1"`.
+    fn get_provider_graph_assignment_info(&self, py: Python<'_>) -> Result<Vec<OrtEpAssignedSubgraph>> {
+        assignment::of(py, &*self.loaded()?)
+    }
+
+    /// A tensor of `shape` whose elements are zeros, in memory that the session can reach.
+    #[pyo3(signature = (shape, element_type, device_type, device_id=0, vendor_id=-1))]
+    fn create_ortvalue_from_shape_and_type(
+        &self,
+        shape: &Bound<'_, PyAny>,
+        element_type: &Bound<'_, PyAny>,
+        device_type: &Bound<'_, PyAny>,
+        device_id: i16,
+        vendor_id: i64,
+    ) -> Result<OrtValue> {
+        self.loaded()?;
+        OrtDevice::of(device_type, device_id, vendor_id)?.check_host("allocate memory")?;
+        OrtValue::ortvalue_from_shape_and_type(shape, element_type, None, 0, -1, None)
+    }
+
+    /// Changes options of providers while the session lives; `RuntimeError` without any. The CPU has none and ignores them.
+    fn set_ep_dynamic_options(&self, options: BTreeMap<String, String>) -> Result<()> {
+        self.loaded()?;
+        if options.is_empty() { Err(runtime_error("No options were provided")) } else { Ok(()) }
+    }
+
+    /// What providers have found to be fastest; the CPU measures nothing while a model runs, so there is nothing.
+    fn get_tuning_results<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        self.loaded()?;
+        Ok(PyList::empty(py))
+    }
+
+    /// Takes what `get_tuning_results` gave, dictionaries with `ep`, `results` and `validators`.
+    ///
+    /// No provider of this build takes any: they are ignored, or `RuntimeError` with `error_on_invalid`.
+    #[pyo3(signature = (results, *, error_on_invalid=false))]
+    fn set_tuning_results(&self, results: &Bound<'_, PyList>, error_on_invalid: bool) -> Result<()> {
+        self.loaded()?;
+        for (i, result) in results.iter().enumerate() {
+            let result = result.cast::<PyDict>().map_err(|_| PyTypeError::new_err("tuning results are dictionaries"))?;
+            for key in ["ep", "results", "validators"] {
+                if !result.contains(key)? {
+                    return Err(PyKeyError::new_err(key).into());
                 }
-                (None, Type::Optional(element)) => {
-                    let nothing = Optional { element: (**element).clone(), value: None };
-                    values.push(Value::Optional(Arc::new(nothing)));
-                }
-                (None, _) => return Err(self.missing(feed)?.into()),
+            }
+            if error_on_invalid {
+                let name = result.get_item("ep")?.map(|n| n.to_string()).unwrap_or_default();
+                let text = format!("Invalid TuningResults (index={i}). {name} does not support TunableOp.");
+                return Err(runtime_error(format!("Error in execution: {text}")));
             }
         }
-        let rest = if found == feed.len() { Vec::new() } else { self.rest(feed)? };
-        Ok((values, rest))
+        Ok(())
     }
 
-    /// What is fed besides inputs: values in place of defaults.
-    fn rest(&self, feed: &Bound<'_, PyDict>) -> Result<Named> {
-        let mut rest = Vec::new();
-        for (key, object) in feed.iter() {
-            let name: String = key.extract()?;
-            if self.core.inputs().iter().any(|p| p.name == name) {
-                continue;
-            }
-            let Some(port) = self.core.overridable_initializers().iter().find(|p| p.name == name) else {
-                return Err(Error::new(ErrorKind::InvalidArgument, format!("Invalid input name: {name}")).into());
-            };
-            let value = feed::value(&object, &port.ty, &name)?;
-            rest.push((name, value));
-        }
-        Ok(rest)
+    /// Lets go of a captured graph; the CPU captures none.
+    #[pyo3(signature = (graph_annotation_id=0))]
+    fn release_captured_graph(&self, graph_annotation_id: i64) -> Result<()> {
+        let _ = graph_annotation_id;
+        self.loaded().map(drop)
     }
 
-    /// The error that says which inputs `feed` lacks.
-    fn missing(&self, feed: &Bound<'_, PyDict>) -> PyResult<PyErr> {
-        let py = feed.py();
-        let mut missing = Vec::new();
-        for (name, port) in self.names.iter().zip(self.core.inputs()) {
-            if !matches!(port.ty, Type::Optional(_)) && !feed.contains(name)? {
-                missing.push(name.bind(py));
-            }
-        }
-        let (missing, given) = (PyList::new(py, missing)?.repr()?, feed.keys().repr()?);
-        Ok(PyValueError::new_err(format!("Required inputs ({missing}) are missing from input feed ({given}).")))
+    /// The native session behind it.
+    #[getter]
+    fn _sess(&self) -> Result<CoreSession> {
+        Ok(CoreSession::of(self.loaded()?))
     }
-}
-
-fn node_args(ports: &[Port]) -> Vec<NodeArg> {
-    ports.iter().cloned().map(NodeArg).collect()
-}
-
-/// Loads the model that `source` is: a path, or bytes.
-fn load(environment: &Environment, source: &Bound<'_, PyAny>, options: Options) -> Result<Session> {
-    let py = source.py();
-    if let Ok(bytes) = source.cast::<PyBytes>() {
-        let bytes = bytes.as_bytes();
-        return Ok(py.detach(|| Session::load(environment, Source::Bytes(bytes), options))?);
-    }
-    if !source.is_instance_of::<PyString>() && !source.hasattr("__fspath__")? {
-        return Err(PyTypeError::new_err(format!("Unable to load from type '{}'", source.get_type())).into());
-    }
-    let path: PathBuf = source.extract()?;
-    Ok(py.detach(|| Session::load(environment, Source::File(&path), options))?)
-}
-
-/// The names that are asked for; none when they are those of all outputs in order.
-///
-/// # Errors
-/// `TypeError` for anything but a sequence of text.
-fn output_names_of(names: &Bound<'_, PyAny>, outputs: &[Port]) -> Result<Vec<String>> {
-    let names: Vec<String> = match names.cast::<PyList>() {
-        Ok(list) => list.iter().map(|n| n.extract()).collect::<PyResult<_>>()?,
-        Err(_) if names.is_instance_of::<PyString>() => {
-            return Err(PyTypeError::new_err("output_names must be a sequence of names, not a single one").into());
-        }
-        Err(_) => names.cast::<PySequence>()?.try_iter()?.map(|n| n?.extract()).collect::<PyResult<_>>()?,
-    };
-    let all = names.iter().eq(outputs.iter().map(|p| &p.name));
-    Ok(if all { Vec::new() } else { names })
-}
-
-/// The entries of a mapping that is no dictionary.
-///
-/// # Errors
-/// `AttributeError` for what is no mapping, as ONNX Runtime has it.
-fn dict_of<'py>(feed: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>> {
-    let dict = PyDict::new(feed.py());
-    match feed.cast::<PyMapping>() {
-        Ok(mapping) => dict.update(mapping)?,
-        Err(_) => {
-            feed.getattr("keys")?;
-            return Err(PyTypeError::new_err(format!("input_feed must be a mapping of names to values, not {}", feed.get_type())).into());
-        }
-    }
-    Ok(dict)
 }

@@ -1,16 +1,26 @@
 //! What a session is made with.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use ort_rs::{Level, Options};
+use ort_rs::threads::Cancel;
+use ort_rs::{Buffer, Error, ErrorKind, Foreign, Given, Level, Options};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
 
 use crate::config::Config;
 use crate::enums::{EXECUTION_MODE, EXECUTION_ORDER, GRAPH_OPTIMIZATION_LEVEL};
-use crate::error::Result;
+use crate::environment::environment;
+use crate::error::{Result, runtime_error};
+use crate::ort_value::OrtValue;
+use crate::providers;
 
 /// `GraphOptimizationLevel.ORT_ENABLE_ALL`.
 const ALL: i32 = 99;
+/// `ExecutionMode.ORT_PARALLEL`.
+const PARALLEL: i32 = 1;
 
 /// What a session is made with.
 #[pyclass(module = "ort_rs", weakref, from_py_object)]
@@ -21,12 +31,17 @@ pub(crate) struct SessionOptions {
     order: i32,
     config: Config,
     free_dimensions: Vec<(String, i64)>,
+    free_denotations: Vec<(String, i64)>,
+    given: Given,
+    providers: Vec<String>,
+    disabled_passes: Vec<String>,
+    cancel: Cancel,
     /// How many threads a node may use; 0 for as many as the machine gives.
     #[pyo3(get, set)]
-    intra_op_num_threads: i32,
-    /// How many nodes may run at once; they run one after the other here.
+    pub(crate) intra_op_num_threads: i32,
+    /// How many nodes may run at once in parallel execution; 0 for as many as there are threads, 1 for one after the other.
     #[pyo3(get, set)]
-    inter_op_num_threads: i32,
+    pub(crate) inter_op_num_threads: i32,
     /// Where the optimized model is saved; empty for nowhere.
     #[pyo3(get, set)]
     optimized_model_filepath: String,
@@ -39,9 +54,9 @@ pub(crate) struct SessionOptions {
     /// How much the session logs at the lowest severity.
     #[pyo3(get, set)]
     log_verbosity_level: i32,
-    /// Whether a profile is written.
+    /// Whether a profile is written: a Chrome trace of what the session does.
     #[pyo3(get, set)]
-    enable_profiling: bool,
+    pub(crate) enable_profiling: bool,
     /// How the name of the profile begins.
     #[pyo3(get, set)]
     profile_file_prefix: String,
@@ -63,19 +78,73 @@ pub(crate) struct SessionOptions {
 }
 
 impl SessionOptions {
+    /// Leaves out passes by name.
+    pub(crate) fn disable_passes(&mut self, names: Vec<String>) {
+        self.disabled_passes = names;
+    }
+
+    /// The providers that were added.
+    pub(crate) fn providers(&self) -> &[String] {
+        &self.providers
+    }
+
+    /// How many threads a node may use.
+    pub(crate) fn intra_op_num_threads(&self) -> i32 {
+        self.intra_op_num_threads
+    }
+
+    /// The further option `key`.
+    pub(crate) fn config(&self, key: &str) -> Option<&str> {
+        self.config.entries().get(key).map(String::as_str)
+    }
+
+    /// Sets the mode of execution by its number.
+    pub(crate) fn set_mode(&mut self, mode: i32) {
+        self.mode = mode;
+    }
+
+    /// Sets the level of optimization by its number.
+    pub(crate) fn set_level(&mut self, level: i32) {
+        self.level = level;
+    }
+
+    /// Whether loading was cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.is_set()
+    }
+
     /// The options as the runtime takes them.
-    pub(crate) fn to_core(&self, providers: Vec<String>, disabled_passes: Vec<String>) -> Options {
+    pub(crate) fn to_core(&self, providers: Vec<String>) -> Options {
         let path = &self.optimized_model_filepath;
         Options {
             level: level(self.level),
             intra_op_threads: usize::try_from(self.intra_op_num_threads).unwrap_or(0),
-            disabled_passes,
+            disabled_passes: self.disabled_passes.clone(),
             optimized_model_path: (!path.is_empty()).then(|| PathBuf::from(path)),
             free_dimensions: self.free_dimensions.clone(),
+            free_denotations: self.free_denotations.clone(),
+            parallel: self.mode == PARALLEL,
+            inter_op_threads: usize::try_from(self.inter_op_num_threads).unwrap_or(0),
+            profile: self.enable_profiling.then(|| self.profile_file_prefix.trim_end_matches('_').to_owned()),
+            cancel: self.cancel.clone(),
+            given: self.given.clone(),
             providers,
             config: self.config.entries().clone(),
         }
     }
+}
+
+/// The first `length` bytes of an object with a buffer: those of bytes are shared, others copied.
+fn content(buffer: &Bound<'_, PyAny>, length: usize) -> Result<Buffer> {
+    let short = |have: usize| runtime_error(format!("a buffer of {have} bytes has not got {length}"));
+    if let Ok(bytes) = buffer.cast::<PyBytes>() {
+        let slice = bytes.as_bytes().get(..length).ok_or_else(|| short(bytes.as_bytes().len()))?;
+        // SAFETY: bytes never change, stay where they are, and live as long as the reference that the buffer keeps.
+        return Ok(Buffer::Foreign(unsafe { Foreign::new(slice.as_ptr(), length, Box::new(bytes.clone().unbind())) }));
+    }
+    let bytes = PyBuffer::<u8>::get(buffer).map_err(|_| PyTypeError::new_err("an object with a buffer of bytes is needed"))?;
+    let bytes = bytes.to_vec(buffer.py())?;
+    Ok(Buffer::copy_of(bytes.get(..length).ok_or_else(|| short(bytes.len()))?)?)
 }
 
 /// The level that a value of `GraphOptimizationLevel` stands for.
@@ -99,6 +168,11 @@ impl SessionOptions {
             order: 0,
             config: Config::new("SessionOptions"),
             free_dimensions: Vec::new(),
+            free_denotations: Vec::new(),
+            given: Given::default(),
+            providers: Vec::new(),
+            disabled_passes: Vec::new(),
+            cancel: Cancel::new(),
             intra_op_num_threads: 0,
             inter_op_num_threads: 0,
             optimized_model_filepath: String::new(),
@@ -127,7 +201,7 @@ impl SessionOptions {
         Ok(())
     }
 
-    /// Whether nodes may run at the same time, an `ExecutionMode`; they run one after the other in both modes.
+    /// Whether nodes that do not wait for each other run at the same time, an `ExecutionMode`.
     #[getter]
     fn execution_mode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         EXECUTION_MODE.member(py, self.mode)
@@ -164,5 +238,104 @@ impl SessionOptions {
     /// Fixes every input dimension of the given name.
     fn add_free_dimension_override_by_name(&mut self, name: String, size: i64) {
         self.free_dimensions.push((name, size));
+    }
+
+    /// Fixes every input dimension of the given denotation, such as `DATA_BATCH`.
+    fn add_free_dimension_override_by_denotation(&mut self, denotation: String, size: i64) {
+        self.free_denotations.push((denotation, size));
+    }
+
+    /// Puts a tensor, an `OrtValue`, in the place of the model's initializer `name`, if there is one; its memory is shared.
+    fn add_initializer(&mut self, name: String, ortvalue: &Bound<'_, PyAny>) -> Result<()> {
+        let Ok(value) = ortvalue.cast::<OrtValue>() else {
+            return Err(runtime_error("The provided Python object must be an OrtValue"));
+        };
+        value.get().tensor()?;
+        self.given.initializers.insert(name, value.get().feed()?);
+        Ok(())
+    }
+
+    /// Gives the data of initializers that the model keeps in other files, which are then not read; memory is shared.
+    ///
+    /// Raises `RuntimeError` when names and values are not as many; a name that the model has not got fails when it is loaded.
+    fn add_external_initializers(&mut self, names: Vec<String>, ortvalues: &Bound<'_, PyList>) -> Result<()> {
+        if names.len() != ortvalues.len() {
+            return Err(runtime_error("Expecting names and ort_values lists to have equal length"));
+        }
+        for (name, value) in names.into_iter().zip(ortvalues.iter()) {
+            let Ok(value) = value.cast::<OrtValue>() else {
+                return Err(runtime_error("The provided Python object must be an OrtValue"));
+            };
+            value.get().tensor()?;
+            self.given.external.insert(name, value.get().feed()?);
+        }
+        Ok(())
+    }
+
+    /// Gives the content of files that the model keeps data in, by the location that the model names: objects with a buffer, and how
+    /// many of their bytes count.
+    ///
+    /// Raises `RuntimeError` when the lists differ in length, a buffer is shorter than said, or a name was given before.
+    fn add_external_initializers_from_files_in_memory(
+        &mut self,
+        names: Vec<String>,
+        buffers: Vec<Bound<'_, PyAny>>,
+        lengths: Vec<usize>,
+    ) -> Result<()> {
+        if names.len() != buffers.len() || names.len() != lengths.len() {
+            return Err(runtime_error("names, buffers and lengths must be as many"));
+        }
+        for ((name, buffer), length) in names.into_iter().zip(&buffers).zip(lengths) {
+            if self.given.files.contains_key(&name) {
+                return Err(runtime_error(format!("An entry for this name has already been added: {name}")));
+            }
+            self.given.files.insert(name, Arc::new(content(buffer, length)?));
+        }
+        Ok(())
+    }
+
+    /// Adds a provider that sessions are to use, in the order of the calls.
+    ///
+    /// Raises `RuntimeError` for a provider that nobody has heard of, `InvalidArgument` for one that this build has not got.
+    #[pyo3(signature = (name, options))]
+    fn add_provider(&mut self, name: String, options: std::collections::BTreeMap<String, String>) -> Result<()> {
+        // The providers of this build have no options.
+        drop(options);
+        if environment()?.providers().contains(&name) {
+            self.providers.push(name);
+            return Ok(());
+        }
+        if !providers::is_known(&name) {
+            return Err(runtime_error(format!("Unknown Provider Type: {name}")));
+        }
+        let text = format!("Failed to add provider of type '{name}' to SessionOptions. This build has not got it.");
+        Err(Error::new(ErrorKind::InvalidArgument, text).into())
+    }
+
+    /// Whether providers have been added.
+    pub(crate) fn has_providers(&self) -> bool {
+        !self.providers.is_empty()
+    }
+
+    /// Ends the loading of sessions with these options as soon as it can, also from another thread, until it is taken back.
+    fn set_load_cancellation_flag(&self, cancel: bool) {
+        if cancel { self.cancel.cancel() } else { self.cancel.reset() }
+    }
+
+    /// Refuses: operators of shared libraries that are built against ONNX Runtime's C interface cannot be used yet.
+    ///
+    /// Raises `Fail` in any case, which says so, or that the library is not there.
+    #[allow(clippy::unused_self)] // The method of an object in Python.
+    fn register_custom_ops_library(&self, library_path: PathBuf) -> Result<()> {
+        let path = library_path.display();
+        let text = if library_path.is_file() {
+            format!(
+                "Failed to load library {path}: operators built against ONNX Runtime's C interface are not supported; \
+                 write them in Python or Rust and register them with ort_rs"
+            )
+        } else {
+            format!("Failed to load library {path} with error: cannot open shared object file: No such file or directory")
+        };
+        Err(Error::new(ErrorKind::Fail, text).into())
     }
 }

@@ -21,11 +21,20 @@ const INLINE_LIMIT: usize = 1 << 30;
 /// The version of the file format that is written.
 const IR_VERSION: i64 = 10;
 
-/// Writes `graph` to `path` as a model of one opset, private operators and those of other opsets taken apart.
+/// Writes `graph` to `path` as a model of one opset, private operators and those of other opsets taken apart. Initializers go to the
+/// file `apart` beside it from a number of bytes on, if it is given.
 ///
 /// # Errors
 /// `NotImplemented` that names a node which no single opset has with the others; `Fail` when the file cannot be written.
-pub(crate) fn save(graph: &Graph, facts: &Facts, registry: &Registry, oracle: &Operators, opsets: &Opsets, path: &Path) -> Result<()> {
+pub(crate) fn save(
+    graph: &Graph,
+    facts: &Facts,
+    registry: &Registry,
+    oracle: &Operators,
+    opsets: &Opsets,
+    path: &Path,
+    apart: Option<(String, usize)>,
+) -> Result<()> {
     let (mut graph, mut facts) = (graph.clone(), facts.clone());
     let standard = opsets.get("").copied().unwrap_or(1);
     take_apart(&mut graph, &mut facts, oracle, &|node| *node.key.domain == *PRIVATE)?;
@@ -46,7 +55,11 @@ pub(crate) fn save(graph: &Graph, facts: &Facts, registry: &Registry, oracle: &O
     let weights: usize =
         graph.values().filter_map(|(_, v)| v.constant.as_ref()?.tensor().ok().map(|t| t.as_ref().bytes().map_or(0, <[u8]>::len))).sum();
     let name = path.file_name().map(|n| format!("{}.data", n.to_string_lossy())).unwrap_or_default();
-    let policy = if weights > INLINE_LIMIT { ExternalPolicy::File { name, threshold: 1024 } } else { ExternalPolicy::Inline };
+    let policy = match apart {
+        Some((name, threshold)) => ExternalPolicy::File { name, threshold },
+        None if weights > INLINE_LIMIT => ExternalPolicy::File { name, threshold: 1024 },
+        None => ExternalPolicy::Inline,
+    };
     write_model(model, path, &policy)
 }
 

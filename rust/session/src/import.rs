@@ -54,6 +54,7 @@ pub(crate) fn import<'m>(model: &'m ModelProto<'m>, registry: &Registry, weights
     let ports = proto.input.iter().filter(given).map(port).collect::<Result<Vec<Port>>>()?;
     let has_default = |p: &Port| graph.value_named(&p.name).is_some_and(|v| graph.value(v).constant.is_some());
     let (overridable, inputs) = ports.into_iter().partition(has_default);
+    weights.check_taken()?;
     let outputs = proto.output.iter().map(declared).collect::<Result<_>>()?;
     Ok(Imported { graph, inputs, outputs, overridable, opsets })
 }
@@ -127,7 +128,9 @@ impl<'m> Importer<'m, '_> {
             scope.graph.inputs.push(id);
         }
         for tensor in &proto.initializer {
-            let value = self.weights.tensor(tensor)?.into();
+            // Those of the graphs of nodes have names of their own.
+            let outermost = self.stack.len() == 1;
+            let value = if outermost { self.weights.initializer(tensor)? } else { self.weights.tensor(tensor)?.into() };
             self.initializer(&tensor.name, value)?;
         }
         for tensor in &proto.sparse_initializer {

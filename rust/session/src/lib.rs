@@ -7,13 +7,14 @@ mod import;
 mod options;
 mod place;
 mod port;
+mod profile;
 mod session;
 mod weights;
 
-pub use exec::Observer;
 pub use environment::Environment;
+pub use exec::{Destination, Observer, Ran, Seen};
 pub use ir::Node;
-pub use options::{Options, RunOptions, Source};
+pub use options::{Given, Options, RunOptions, Source};
 pub use passes::Level;
 pub use place::Placement;
 pub use port::{Port, PortDim};

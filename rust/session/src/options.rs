@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base::threads::Cancel;
-use exec::Observer;
+use base::{Buffer, Result, Value, error};
+use exec::{Observer, Order};
 use passes::Level;
 
 /// Where a model comes from.
@@ -29,10 +31,57 @@ pub struct Options {
     pub optimized_model_path: Option<PathBuf>,
     /// Sizes for named dimensions of the inputs.
     pub free_dimensions: Vec<(String, i64)>,
+    /// Sizes for dimensions of the inputs by their denotation.
+    pub free_denotations: Vec<(String, i64)>,
+    /// Whether nodes that do not wait for each other run at the same time.
+    pub parallel: bool,
+    /// How many nodes may run at the same time; 0 for as many as there are threads.
+    pub inter_op_threads: usize,
+    /// How the name of the profile begins, if one is written: a Chrome trace of all that the session does.
+    pub profile: Option<String>,
+    /// Ends loading early.
+    pub cancel: Cancel,
+    /// Weights that stand in for others, or for data that is not at hand.
+    pub given: Given,
     /// The providers to use, first the preferred; the CPU is always there.
     pub providers: Vec<String>,
     /// Further settings by name (`session.*`).
     pub config: BTreeMap<String, String>,
+}
+
+/// Weights that a caller gives beside the model.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// In place of initializers of these names, if the model has them.
+    pub initializers: BTreeMap<String, Value>,
+    /// For initializers of these names, whose external data is then not read; the model must have them.
+    pub external: BTreeMap<String, Value>,
+    /// The content of external files, by the location that the model names.
+    pub files: BTreeMap<String, Arc<Buffer>>,
+}
+
+/// The settings that put initializers of a saved model into a file of their own, and say from how many bytes on.
+const APART: &str = "session.optimized_model_external_initializers_file_name";
+const APART_FROM: &str = "session.optimized_model_external_initializers_min_size_in_bytes";
+/// From how many bytes on an initializer goes to a file of its own if nobody says.
+const APART_DEFAULT: usize = 1024;
+
+impl Options {
+    /// Where the initializers of the model that is saved at `path` go, and from how many bytes on, if the settings say so.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the number is none.
+    pub(crate) fn external_file(&self, path: &Path) -> Result<Option<(String, usize)>> {
+        let Some(name) = self.config.get(APART).filter(|name| !name.is_empty()) else { return Ok(None) };
+        let from = self.config.get(APART_FROM).map_or(Ok(APART_DEFAULT), |text| text.parse());
+        let from = from.map_err(|_| error!(InvalidArgument, "{APART_FROM} is no number of bytes, saving {}", path.display()))?;
+        Ok(Some((name.clone(), from)))
+    }
+
+    /// In which order nodes run.
+    pub(crate) fn order(&self) -> Order {
+        if self.parallel && self.inter_op_threads != 1 { Order::Waves } else { Order::Serial }
+    }
 }
 
 /// What a run is made with, named as in ONNX Runtime's `RunOptions`.
@@ -42,4 +91,6 @@ pub struct RunOptions {
     pub cancel: Cancel,
     /// Is told of each node of the optimized graph that ran.
     pub observer: Option<Observer>,
+    /// Whether memory that is kept for later runs is let go after the run.
+    pub shrink: bool,
 }

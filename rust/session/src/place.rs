@@ -10,8 +10,12 @@ use ir::{Fact, Facts, Graph, NodeId, ValueId};
 /// Why a node runs where it does.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    /// The operator of the node.
+    /// The operator of the node, with its domain and version.
     pub op: String,
+    /// The domain of the operator; empty for that of ONNX.
+    pub domain: String,
+    /// The name of the operator.
+    pub op_type: String,
     /// The node's name.
     pub node: String,
     /// The provider that runs it.
@@ -44,7 +48,14 @@ fn place_node(graph: &mut Graph, facts: &Facts, target: &Target, id: NodeId) -> 
     let (inputs, outputs) = around(graph, facts, id);
     let claim = exec::claimant(target, node, &inputs, &outputs).map_err(|e| e.at(&node.key.name, &node.name))?;
     let provider = claim.provider.name().to_owned();
-    let placement = Placement { op: node.key.to_string(), node: node.name.clone(), provider, refused: claim.refused };
+    let placement = Placement {
+        op: node.key.to_string(),
+        domain: node.key.domain.to_string(),
+        op_type: node.key.name.to_string(),
+        node: node.name.clone(),
+        provider,
+        refused: claim.refused,
+    };
     graph.node_mut(id).provider = Some(placement.provider.as_str().into());
     Ok(placement)
 }

@@ -1,19 +1,26 @@
 //! A model, ready to run.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use base::threads::{Threads, scope};
 use base::{Error, Result, Shape, Type, Value, bail, ensure, error};
-use exec::{Operators, Program, Runner, Target};
+use exec::{Destination, Observer, Operators, Order, Program, Runner, Target};
 use ir::{Dim, Dims, Fact, Facts, Graph, ValueId};
-use proto::{Message, ModelFolder, ModelProto};
+use proto::{Message, ModelFolder, ModelProto, TypeValue, ValueInfoProto};
 
 use crate::import::{Imported, Opsets, import};
 use crate::place::{Placement, place};
+use crate::profile::Profile;
 use crate::weights::Weights;
 use crate::{Environment, Options, Port, PortDim, RunOptions, Source, functions};
+
+/// The setting that says where external data of a model in memory lies.
+const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+/// The setting that forbids nodes on the CPU beside another provider.
+const NO_FALLBACK: &str = "session.disable_cpu_ep_fallback";
 
 /// What a model says of itself.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +43,23 @@ pub struct Metadata {
     pub custom: BTreeMap<String, String>,
 }
 
+impl Metadata {
+    /// What the model at `source` says of itself.
+    ///
+    /// # Errors
+    /// `NoSuchFile`, `InvalidProtobuf`.
+    pub fn of(source: Source<'_>) -> Result<Self> {
+        match source {
+            Source::File(path) => {
+                let file = base::file::open(path, base::knobs::MMAP.get().0)?;
+                let proto = decode(file.bytes().unwrap_or_default()).map_err(|e| at_file(&e, path))?;
+                Ok(metadata(&proto))
+            }
+            Source::Bytes(bytes) => decode(bytes).map(|proto| metadata(&proto)),
+        }
+    }
+}
+
 /// A model, ready to run; from any number of threads at once.
 pub struct Session {
     model: Model,
@@ -46,6 +70,7 @@ pub struct Session {
     overridable: Vec<Port>,
     metadata: Metadata,
     placements: Vec<Placement>,
+    profile: Option<Profile>,
     /// What runs when all outputs are asked for.
     all: Arc<Runner>,
     /// What runs for other fetch sets, and for feeds that give one named dimension several sizes.
@@ -80,6 +105,9 @@ impl Session {
     /// # Errors
     /// `NoSuchFile`, `InvalidProtobuf`, `InvalidGraph`, `NotImplemented` and others; each names the node or value at fault.
     pub fn load(environment: &Environment, source: Source<'_>, options: Options) -> Result<Self> {
+        let profile = options.profile.as_deref().map(Profile::begin);
+        let begun = Instant::now();
+        let loading = |name: &str| profile.iter().for_each(|p| p.session(name, begun));
         match source {
             Source::File(path) => {
                 let map = base::knobs::MMAP.get().0;
@@ -87,26 +115,46 @@ impl Session {
                 let folder = ModelFolder::of_model(path)?;
                 let bytes = file.bytes().unwrap_or_default();
                 let proto = decode(bytes).map_err(|e| at_file(&e, path))?;
-                let mut weights = Weights::new(Some(file.clone()), Some(folder), map);
-                Self::of(environment, &proto, &mut weights, options).map_err(|e| at_file(&e, path))
+                let mut weights = Weights::new(Some(file.clone()), Some(folder), map).with_given(options.given.clone());
+                loading("model_loading_uri");
+                Self::of(environment, &proto, &mut weights, options, profile).map_err(|e| at_file(&e, path))
             }
-            Source::Bytes(bytes) => Self::of(environment, &decode(bytes)?, &mut Weights::new(None, None, true), options),
+            Source::Bytes(bytes) => {
+                let folder = options.config.get(EXTERNAL_FOLDER).map(|path| ModelFolder::new(Path::new(path))).transpose()?;
+                let mut weights = Weights::new(None, folder, base::knobs::MMAP.get().0).with_given(options.given.clone());
+                let proto = decode(bytes)?;
+                loading("model_loading_array");
+                Self::of(environment, &proto, &mut weights, options, profile)
+            }
         }
     }
 
-    fn of(environment: &Environment, proto: &ModelProto<'_>, weights: &mut Weights, options: Options) -> Result<Self> {
+    fn of(
+        environment: &Environment,
+        proto: &ModelProto<'_>,
+        weights: &mut Weights,
+        options: Options,
+        profile: Option<Profile>,
+    ) -> Result<Self> {
+        let begun = Instant::now();
+        options.cancel.check()?;
         let target = environment.target(&options.providers);
         let Imported { mut graph, inputs, outputs, overridable, opsets } = import(proto, environment.registry(), weights)?;
         functions::inline_calls(&mut graph)?;
         ir::verify(&graph)?;
-        let inputs: Vec<Port> = inputs.into_iter().map(|p| fixed(p, &options)).collect();
+        let infos = proto.graph.as_ref().map(|g| g.input.as_slice()).unwrap_or_default();
+        let inputs: Vec<Port> = inputs.into_iter().map(|p| fixed(p, infos, &options)).collect();
         let model = Model { target, graph, opsets };
         let ports: Vec<&Port> = inputs.iter().chain(&overridable).collect();
+        options.cancel.check()?;
         let (runner, placements) = model.plan(&ports, true, &[], &options)?;
+        check_fallback(&placements, &options)?;
         let namesakes = namesakes(&ports);
         let place = |v: &ValueId| ports.iter().position(|p| *p.name == *model.graph.value(*v).name);
         let order = model.graph.inputs.iter().filter_map(place).collect();
         let outputs = output_ports(&runner, outputs, &model.graph)?;
+        options.cancel.check()?;
+        profile.iter().for_each(|p| p.session("session_initialization", begun));
         Ok(Self {
             threads: Threads::new(options.intra_op_threads),
             metadata: metadata(proto),
@@ -116,6 +164,7 @@ impl Session {
             outputs,
             overridable,
             placements,
+            profile,
             all: Arc::new(runner),
             others: Mutex::default(),
             order,
@@ -153,6 +202,19 @@ impl Session {
         &self.placements
     }
 
+    /// Ends the profile that the session keeps and gives the path of its file; `None` when there is none, or when it has ended before.
+    ///
+    /// # Errors
+    /// `Fail` when the file cannot be written.
+    pub fn end_profiling(&self) -> Result<Option<PathBuf>> {
+        self.profile.as_ref().map_or(Ok(None), Profile::end)
+    }
+
+    /// When the profile that the session keeps began, in nanoseconds since the epoch; 0 when there is none.
+    pub fn profiling_start_time_ns(&self) -> u64 {
+        self.profile.as_ref().map_or(0, Profile::start_time_ns)
+    }
+
     /// The optimized graph as text, one line a node.
     pub fn graph_text(&self) -> String {
         ir::print(self.all.program().graph(), Some(self.all.program().facts()))
@@ -161,6 +223,12 @@ impl Session {
     /// The versions of the operator sets that the model imports, by domain.
     pub fn opsets(&self) -> &BTreeMap<String, u32> {
         &self.model.opsets
+    }
+
+    /// Lets go of the memory that is kept for later runs.
+    pub fn shrink(&self) {
+        self.all.shrink();
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|runner| runner.shrink());
     }
 
     /// Runs the model on `feeds`, by name, and gives the values `fetches`, which may be any of the graph; none asks for all outputs.
@@ -192,7 +260,38 @@ impl Session {
         self.inputs.iter().chain(&self.overridable)
     }
 
+    /// Runs the model on `feeds`, one for each of [`inputs`](Self::inputs) and then of
+    /// [`overridable_initializers`](Self::overridable_initializers), and gives the values `fetches`, each written to the destination at
+    /// its place where there is one.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); `InvalidArgument` when a value is not of the type and shape of its destination.
+    pub fn run_into(
+        &self,
+        feeds: &[Option<&Value>],
+        fetches: &[&str],
+        destinations: &[Option<&Destination>],
+        options: &RunOptions,
+    ) -> Result<Vec<Value>> {
+        for (name, destination) in fetches.iter().zip(destinations).filter_map(|(name, d)| Some((name, d.filter(|d| d.is_binding())?))) {
+            if let Some(port) = self.outputs.iter().find(|p| p.name == *name) {
+                check_destination(port, destination)?;
+            }
+        }
+        self.go(fetches, feeds, destinations, options)
+    }
+
     fn start(&self, fetches: &[&str], feeds: &[Option<&Value>], options: &RunOptions) -> Result<Vec<Value>> {
+        self.go(fetches, feeds, &[], options)
+    }
+
+    fn go(
+        &self,
+        fetches: &[&str],
+        feeds: &[Option<&Value>],
+        destinations: &[Option<&Destination>],
+        options: &RunOptions,
+    ) -> Result<Vec<Value>> {
         let given = self.inputs.len() + self.overridable.len();
         ensure!(feeds.len() == given, InvalidArgument, "{} values are fed, but the model has {given} inputs", feeds.len());
         for (port, value) in self.ports().zip(feeds) {
@@ -209,7 +308,33 @@ impl Session {
             let fed = feeds[*place].or(info.constant.as_ref());
             ordered.push(fed.ok_or_else(|| error!(InvalidArgument, "Missing Input: {}", info.name))?);
         }
-        scope(self.threads, &options.cancel, || runner.run_observed(ordered.iter().copied(), &options.cancel, options.observer.as_ref()))
+        let cancel = &options.cancel;
+        let run = |observer: Option<&Observer>| {
+            scope(self.threads, cancel, || runner.run_into(ordered.iter().copied(), destinations, cancel, observer))
+        };
+        let values = match &self.profile {
+            None => run(options.observer.as_ref()),
+            Some(profile) => self.profiled(profile, options.observer.clone(), run),
+        };
+        if options.shrink {
+            self.shrink();
+        }
+        values
+    }
+
+    /// A run that is recorded.
+    fn profiled(
+        &self,
+        profile: &Profile,
+        also: Option<Observer>,
+        run: impl FnOnce(Option<&Observer>) -> Result<Vec<Value>>,
+    ) -> Result<Vec<Value>> {
+        let begun = Instant::now();
+        let values = run(Some(&profile.observer(also)));
+        let parallel = self.options.order() == Order::Waves;
+        profile.session(if parallel { "ParallelExecutor::Execute" } else { "SequentialExecutor::Execute" }, begun);
+        profile.session("model_run", begun);
+        values
     }
 
     /// What runs for `fetches` on `feeds`.
@@ -236,7 +361,7 @@ impl Session {
         if let (Some(places), true) = (outputs, named) {
             let program = self.all.program();
             let values: Vec<ValueId> = places.into_iter().map(|i| program.graph().outputs[i]).collect();
-            return Runner::new(program.clone(), &values);
+            return Runner::new(program.clone(), &values, self.options.order());
         }
         let graph = &self.model.graph;
         let value = |name: &&str| match output(name).map(|i| graph.outputs[i]).or_else(|| graph.value_named(name)) {
@@ -261,12 +386,13 @@ impl Model {
         let oracle = Operators::new(self.target.clone()).with_opsets(self.opsets.clone());
         optimize(&mut graph, &mut facts, &oracle, options)?;
         if let (Some(path), true) = (&options.optimized_model_path, fetches.is_empty() && named) {
-            crate::export::save(&graph, &facts, &self.target.registry, &oracle, &self.opsets, path)?;
+            let apart = options.external_file(path)?;
+            crate::export::save(&graph, &facts, &self.target.registry, &oracle, &self.opsets, path, apart)?;
         }
         let placements = place(&mut graph, &mut facts, &self.target)?;
         let outputs = graph.outputs.clone();
         let program = Arc::new(Program::new(self.target.clone(), graph, facts)?);
-        Ok((Runner::new(program, &outputs)?, placements))
+        Ok((Runner::new(program, &outputs, options.order())?, placements))
     }
 }
 
@@ -302,15 +428,47 @@ fn metadata(proto: &ModelProto<'_>) -> Metadata {
     }
 }
 
-/// `port` with the sizes that the options give for named dimensions.
-fn fixed(mut port: Port, options: &Options) -> Port {
-    for dim in port.shape.iter_mut().flatten() {
-        let given = options.free_dimensions.iter().find(|(name, _)| matches!(dim, PortDim::Named(n) if n == name));
-        if let Some((_, size)) = given {
+/// `port` with the sizes that the options give for dimensions by their name, or by the denotation that its `infos` states.
+fn fixed(mut port: Port, infos: &[ValueInfoProto<'_>], options: &Options) -> Port {
+    let denotations = infos.iter().find(|info| *info.name == *port.name).map(denotations).unwrap_or_default();
+    for (axis, dim) in port.shape.iter_mut().flatten().enumerate() {
+        let by_name = options.free_dimensions.iter().find(|(name, _)| matches!(dim, PortDim::Named(n) if n == name));
+        let free = !matches!(dim, PortDim::Known(_));
+        let by_denotation = options.free_denotations.iter().find(|(name, _)| free && denotations.get(axis) == Some(name));
+        if let Some((_, size)) = by_name.or(by_denotation) {
             *dim = PortDim::Known(*size);
         }
     }
     port
+}
+
+/// What the model says that each axis of a tensor is.
+fn denotations(info: &ValueInfoProto<'_>) -> Vec<String> {
+    let Some(TypeValue::Tensor(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref()) else { return Vec::new() };
+    tensor.shape.iter().flat_map(|s| &s.dim).map(|dim| dim.denotation.to_string()).collect()
+}
+
+/// Fails when the caller wants no node on the CPU and there is one.
+fn check_fallback(placements: &[Placement], options: &Options) -> Result<()> {
+    if options.config.get(NO_FALLBACK).is_none_or(|value| value != "1") {
+        return Ok(());
+    }
+    let explicit = options.providers.iter().any(|name| name == exec::CPU);
+    ensure!(
+        !explicit,
+        InvalidArgument,
+        "Conflicting session configuration: explicitly added the CPU EP to the session, but also disabled fallback to the CPU EP."
+    );
+    match placements.iter().find(|p| p.provider == exec::CPU) {
+        Some(p) => bail!(
+            Fail,
+            "This session contains graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been explicitly \
+             disabled by the user: {} '{}'",
+            p.op,
+            p.node
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Pairs of axes that have one name: each that repeats a name, with the first of that name.
@@ -384,7 +542,7 @@ fn check_feed(port: &Port, value: &Value) -> Result<()> {
     let (actual, name) = (tensor.dtype(), &port.name);
     ensure!(actual == *dtype, InvalidArgument, "Unexpected input data type. Actual: (tensor({actual})) , expected: (tensor({dtype}))");
     let Some(dims) = &port.shape else { return Ok(()) };
-    check_shape(name, tensor.shape(), dims)
+    check_shape("input", name, tensor.shape(), dims)
 }
 
 /// Whether a value that is no tensor is of type `ty`; what an empty sequence would hold is not asked.
@@ -397,15 +555,23 @@ fn fits(value: &Value, ty: &Type) -> bool {
     }
 }
 
-fn check_shape(name: &str, shape: &Shape, dims: &[PortDim]) -> Result<()> {
+/// Fails unless a value of `port` can have the type and shape of `destination`.
+fn check_destination(port: &Port, destination: &Destination) -> Result<()> {
+    let tensor = destination.tensor();
+    let (actual, expected) = (Type::Tensor(tensor.dtype()), &port.ty);
+    ensure!(actual == *expected, InvalidArgument, "Unexpected output data type. Actual: ({actual}) , expected: ({expected})");
+    port.shape.as_ref().map_or(Ok(()), |dims| check_shape("output", &port.name, tensor.shape(), dims))
+}
+
+fn check_shape(role: &str, name: &str, shape: &Shape, dims: &[PortDim]) -> Result<()> {
     const REMEDY: &str = "Please fix either the inputs/outputs or the model.";
     let (got, expected) = (shape.len(), dims.len());
-    ensure!(got == expected, InvalidArgument, "Invalid rank for input: {name} Got: {got} Expected: {expected} {REMEDY}");
+    ensure!(got == expected, InvalidArgument, "Invalid rank for {role}: {name} Got: {got} Expected: {expected} {REMEDY}");
     let wrong = |(i, (got, dim)): (usize, (&usize, &PortDim))| match dim {
         PortDim::Known(expected) if *got as i64 != *expected => Some(format!(" index: {i} Got: {got} Expected: {expected}\n")),
         _ => None,
     };
     let wrong: String = shape.iter().zip(dims).enumerate().filter_map(wrong).collect();
-    ensure!(wrong.is_empty(), InvalidArgument, "Got invalid dimensions for input: {name} for the following indices\n{wrong} {REMEDY}");
+    ensure!(wrong.is_empty(), InvalidArgument, "Got invalid dimensions for {role}: {name} for the following indices\n{wrong} {REMEDY}");
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! The tensors of a model file as tensors of ours, borrowed from the file where that can be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::{Buffer, DType, ErrorKind, Layout, Result, Shape, SparseTensor, Strings, Tensor, bail, ensure, error};
-use proto::{ModelFolder, SparseTensorProto, TensorData, TensorProto};
+use base::{Buffer, DType, ErrorKind, Layout, Result, Shape, SparseTensor, Strings, Tensor, Value, bail, ensure, error};
+use proto::{ExternalData, ModelFolder, SparseTensorProto, TensorData, TensorProto};
+
+use crate::Given;
 
 /// Tensors below this size are copied: a page of the file each would cost more.
 const WORTH_BORROWING: usize = 4096;
@@ -18,11 +20,47 @@ pub(crate) struct Weights {
     /// External files that are open.
     external: HashMap<PathBuf, Arc<Buffer>>,
     map: bool,
+    given: Given,
+    /// Which of the given external weights the model has.
+    taken: HashSet<String>,
 }
 
 impl Weights {
     pub(crate) fn new(file: Option<Arc<Buffer>>, folder: Option<ModelFolder>, map: bool) -> Self {
-        Self { file, folder, external: HashMap::new(), map }
+        Self { file, folder, external: HashMap::new(), map, given: Given::default(), taken: HashSet::new() }
+    }
+
+    /// With weights that the caller gives beside the model.
+    pub(crate) fn with_given(self, given: Given) -> Self {
+        Self { given, ..self }
+    }
+
+    /// The initializer that `proto` is, or what the caller gives in its place.
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor); `InvalidArgument` when what is given is of another type or shape.
+    pub(crate) fn initializer(&mut self, proto: &TensorProto<'_>) -> Result<Value> {
+        let name = proto.name.as_str();
+        let Some(given) = self.given.external.get(name).or_else(|| self.given.initializers.get(name)).cloned() else {
+            return self.tensor(proto).map(Value::Tensor);
+        };
+        self.taken.insert(name.to_owned());
+        let (dtype, shape) = (proto.dtype()?, Shape::from(proto.shape()?));
+        let tensor = given.tensor()?;
+        let fits = tensor.dtype() == dtype && *tensor.shape() == shape;
+        ensure!(fits, InvalidArgument, "initializer '{name}' is {dtype}{shape}, but {tensor:?} is given in its place");
+        Ok(given)
+    }
+
+    /// Fails unless the model has every initializer whose external data was given.
+    ///
+    /// # Errors
+    /// `Fail` that names one it has not got.
+    pub(crate) fn check_taken(&self) -> Result<()> {
+        match self.given.external.keys().find(|name| !self.taken.contains(*name)) {
+            Some(name) => bail!(Fail, "Custom external initializer: {name} is not found in the graph"),
+            None => Ok(()),
+        }
     }
 
     /// The tensor that `proto` holds or points to.
@@ -50,6 +88,11 @@ impl Weights {
     }
 
     fn external(&mut self, proto: &TensorProto<'_>, dtype: DType, shape: Shape) -> Result<Tensor> {
+        let data = ExternalData::of(proto)?;
+        if let Some(file) = self.given.files.get(&*data.location).cloned() {
+            let range = data.range(proto, file.len() as u64)?;
+            return in_file(proto, dtype, shape, &file, range.start as usize, (range.end - range.start) as usize);
+        }
         let Some(folder) = &self.folder else {
             bail!(Fail, "tensor '{}' has external data, but the model came as bytes and has no folder", proto.name);
         };
@@ -62,15 +105,7 @@ impl Weights {
                 file
             }
         };
-        let (offset, length) = (range.offset as usize, range.length as usize);
-        let needed = Shape::checked_len(&shape).and_then(|n| dtype.bytes_of(n));
-        ensure!(needed == Some(length), Fail, "tensor '{}' of {dtype}{shape} cannot have {length} bytes of external data", proto.name);
-        if can_borrow(dtype, &file, offset, length) {
-            return Tensor::new(dtype, shape, Layout::Dense, file, offset);
-        }
-        let bytes = file.bytes().and_then(|b| b.get(offset..offset.checked_add(length)?));
-        let bytes = bytes.ok_or_else(|| error!(Fail, "external data of tensor '{}' lies outside its file", proto.name))?;
-        Tensor::from_bytes(dtype, shape, bytes)
+        in_file(proto, dtype, shape, &file, range.offset as usize, range.length as usize)
     }
 
     /// The sparse tensor that `proto` holds.
@@ -94,6 +129,18 @@ impl Weights {
         let offset = (bytes.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
         (offset.checked_add(bytes.len())? <= whole.len()).then(|| (file.clone(), offset))
     }
+}
+
+/// The tensor `proto` over `length` bytes of its external `file` from `offset` on, copied where they cannot be used as they lie.
+fn in_file(proto: &TensorProto<'_>, dtype: DType, shape: Shape, file: &Arc<Buffer>, offset: usize, length: usize) -> Result<Tensor> {
+    let needed = Shape::checked_len(&shape).and_then(|n| dtype.bytes_of(n));
+    ensure!(needed == Some(length), Fail, "tensor '{}' of {dtype}{shape} cannot have {length} bytes of external data", proto.name);
+    if can_borrow(dtype, file, offset, length) {
+        return Tensor::new(dtype, shape, Layout::Dense, file.clone(), offset);
+    }
+    let bytes = file.bytes().and_then(|b| b.get(offset..offset.checked_add(length)?));
+    let bytes = bytes.ok_or_else(|| error!(Fail, "external data of tensor '{}' lies outside its file", proto.name))?;
+    Tensor::from_bytes(dtype, shape, bytes)
 }
 
 /// Whether a tensor may use the bytes of a file as they lie: aligned, worth it, and of a type that every bit pattern is valid for.

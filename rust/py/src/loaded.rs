@@ -1,0 +1,244 @@
+//! A loaded model as Python sees it: feeds by name in, objects out.
+
+use std::sync::Arc;
+
+use ort_rs::{Error, ErrorKind, Optional, Port, Session, Type, Value};
+use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyMapping, PySequence, PyString};
+
+use crate::environment::environment;
+use crate::error::{Failure, ModelLoadCanceled, Result};
+use crate::node_arg::NodeArg;
+use crate::origin::Origin;
+use crate::ort_value::OrtValue;
+use crate::run_options::RunOptions;
+use crate::session_options::SessionOptions;
+use crate::{feed, fetch};
+
+/// Values by name.
+type Named = Vec<(String, Value)>;
+
+/// A loaded model, and what it was made of.
+pub(crate) struct Loaded {
+    pub(crate) core: Session,
+    pub(crate) options: SessionOptions,
+    /// Where the model came from.
+    pub(crate) origin: Origin,
+    /// The names of the inputs, interned: the names that a program spells out are the same objects, and found at once.
+    names: Vec<Py<PyString>>,
+    /// The options of a run that is given none.
+    pub(crate) run_options: ort_rs::RunOptions,
+}
+
+/// What a run is asked for, made ready while the interpreter is attached.
+pub(crate) struct Request {
+    /// The values of the inputs, in their order.
+    values: Vec<Value>,
+    /// What else is fed, by name.
+    rest: Named,
+    /// What is fetched; nothing for all outputs.
+    names: Vec<String>,
+    options: ort_rs::RunOptions,
+}
+
+impl Loaded {
+    /// Loads the model at `origin` with `options` for `providers`.
+    ///
+    /// # Errors
+    /// Those of [`Session::load`].
+    pub(crate) fn load(
+        py: Python<'_>,
+        origin: Origin,
+        options: SessionOptions,
+        providers: Vec<(String, Vec<(String, String)>)>,
+    ) -> Result<Self> {
+        let names: Vec<String> = providers.into_iter().map(|(name, _)| name).collect();
+        let names = if names.is_empty() { options.providers().to_vec() } else { names };
+        let core = origin.load(py, environment()?, options.to_core(names));
+        let core = match core {
+            Err(Failure::Runtime(_)) if options.is_cancelled() => {
+                return Err(ModelLoadCanceled::new_err("[ONNXRuntimeError] : 12 : MODEL_LOAD_CANCELED : Graph loading canceled").into());
+            }
+            core => core?,
+        };
+        let names = core.inputs().iter().map(|p| PyString::intern(py, &p.name).unbind()).collect();
+        Ok(Self { core, options, origin, names, run_options: ort_rs::RunOptions::default() })
+    }
+
+    /// The inputs, then the initializers that may be fed.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.core.inputs().iter().chain(self.core.overridable_initializers())
+    }
+
+    /// What a run on `input_feed` for `output_names` takes.
+    ///
+    /// # Errors
+    /// As ONNX Runtime: `ValueError` when an input is missing, `TypeError` for names and feeds that are none.
+    pub(crate) fn request(
+        &self,
+        output_names: Option<&Bound<'_, PyAny>>,
+        input_feed: &Bound<'_, PyAny>,
+        run_options: Option<&Bound<'_, RunOptions>>,
+    ) -> Result<Request> {
+        let names = output_names.map(|names| output_names_of(names, self.core.outputs())).transpose()?.unwrap_or_default();
+        let (values, rest) = match input_feed.cast::<PyDict>() {
+            Ok(feed) => self.feeds(feed)?,
+            Err(_) => self.feeds(&dict_of(input_feed)?)?,
+        };
+        let options = run_options.map_or_else(|| Ok(self.run_options.clone()), |o| o.borrow().core())?;
+        Ok(Request { values, rest, names, options })
+    }
+
+    /// Runs what is asked for; no Python is needed.
+    ///
+    /// # Errors
+    /// Those of [`Session::run`].
+    pub(crate) fn answer(&self, request: &Request) -> ort_rs::Result<Vec<Value>> {
+        let Request { values, rest, names, options } = request;
+        if names.is_empty() && rest.is_empty() {
+            return self.core.run_in_order(values, options);
+        }
+        let ports = self.core.inputs().iter().map(|p| p.name.as_str());
+        let rest = rest.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let feeds: Vec<(&str, Value)> = ports.zip(values.iter().cloned()).chain(rest).collect();
+        let fetches: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.core.run(&feeds, &fetches, options)
+    }
+
+    /// Runs on `input_feed` and gives the values of `output_names` as Python objects.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request) and [`answer`](Self::answer).
+    pub(crate) fn run<'py>(
+        &self,
+        py: Python<'py>,
+        output_names: Option<&Bound<'py, PyAny>>,
+        input_feed: &Bound<'py, PyAny>,
+        run_options: Option<&Bound<'py, RunOptions>>,
+    ) -> Result<Bound<'py, PyList>> {
+        // What is fed is let go only after the run, when the interpreter is attached again.
+        let request = self.request(output_names, input_feed, run_options)?;
+        let outputs = py.detach(|| self.answer(&request))?;
+        objects(py, outputs)
+    }
+
+    /// Runs on values by name and gives values.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); `AttributeError` for feeds that are no `OrtValue`, as ONNX Runtime has it.
+    pub(crate) fn run_on_values(
+        &self,
+        py: Python<'_>,
+        output_names: Option<&Bound<'_, PyAny>>,
+        feed: &Bound<'_, PyDict>,
+        run_options: Option<&Bound<'_, RunOptions>>,
+    ) -> Result<Vec<Py<OrtValue>>> {
+        for value in feed.values() {
+            if !value.is_instance_of::<OrtValue>() {
+                let text = format!("'{}' object has no attribute '_get_c_value'", value.get_type().name()?);
+                return Err(PyAttributeError::new_err(text).into());
+            }
+        }
+        let request = self.request(output_names, feed, run_options)?;
+        let outputs = py.detach(|| self.answer(&request))?;
+        outputs.into_iter().map(|value| Ok(Py::new(py, OrtValue::of_result(value)?)?)).collect()
+    }
+
+    /// The values of the inputs, in their order, and of whatever else is fed, by name.
+    ///
+    /// # Errors
+    /// `ValueError` when an input is missing that the model needs, with ONNX Runtime's text; what objects that are no values give.
+    fn feeds(&self, feed: &Bound<'_, PyDict>) -> Result<(Vec<Value>, Named)> {
+        let mut values = Vec::with_capacity(self.names.len());
+        let mut found = 0;
+        for (name, port) in self.names.iter().zip(self.core.inputs()) {
+            match (feed.get_item(name)?, &port.ty) {
+                (Some(object), ty) => {
+                    found += 1;
+                    values.push(feed::value(&object, ty, &port.name)?);
+                }
+                (None, Type::Optional(element)) => {
+                    let nothing = Optional { element: (**element).clone(), value: None };
+                    values.push(Value::Optional(Arc::new(nothing)));
+                }
+                (None, _) => return Err(self.missing(feed)?.into()),
+            }
+        }
+        let rest = if found == feed.len() { Vec::new() } else { self.rest(feed)? };
+        Ok((values, rest))
+    }
+
+    /// What is fed besides inputs: values in place of defaults.
+    fn rest(&self, feed: &Bound<'_, PyDict>) -> Result<Named> {
+        let mut rest = Vec::new();
+        for (key, object) in feed.iter() {
+            let name: String = key.extract()?;
+            if self.core.inputs().iter().any(|p| p.name == name) {
+                continue;
+            }
+            let Some(port) = self.core.overridable_initializers().iter().find(|p| p.name == name) else {
+                return Err(Error::new(ErrorKind::InvalidArgument, format!("Invalid input name: {name}")).into());
+            };
+            let value = feed::value(&object, &port.ty, &name)?;
+            rest.push((name, value));
+        }
+        Ok(rest)
+    }
+
+    /// The error that says which inputs `feed` lacks.
+    fn missing(&self, feed: &Bound<'_, PyDict>) -> PyResult<PyErr> {
+        let py = feed.py();
+        let mut missing = Vec::new();
+        for (name, port) in self.names.iter().zip(self.core.inputs()) {
+            if !matches!(port.ty, Type::Optional(_)) && !feed.contains(name)? {
+                missing.push(name.bind(py));
+            }
+        }
+        let (missing, given) = (PyList::new(py, missing)?.repr()?, feed.keys().repr()?);
+        Ok(PyValueError::new_err(format!("Required inputs ({missing}) are missing from input feed ({given}).")))
+    }
+}
+
+/// The objects that `values` are to Python.
+pub(crate) fn objects(py: Python<'_>, values: Vec<Value>) -> Result<Bound<'_, PyList>> {
+    let objects = values.into_iter().map(|v| fetch::object(py, v)).collect::<Result<Vec<_>>>()?;
+    Ok(PyList::new(py, objects)?)
+}
+
+/// What Python sees of `ports`.
+pub(crate) fn node_args(ports: &[Port]) -> Vec<NodeArg> {
+    ports.iter().cloned().map(NodeArg).collect()
+}
+
+/// The names that are asked for; none when they are those of all outputs in order.
+///
+/// # Errors
+/// `TypeError` for anything but a sequence of text.
+fn output_names_of(names: &Bound<'_, PyAny>, outputs: &[Port]) -> Result<Vec<String>> {
+    let names: Vec<String> = match names.cast::<PyList>() {
+        Ok(list) => list.iter().map(|n| n.extract()).collect::<PyResult<_>>()?,
+        Err(_) if names.is_instance_of::<PyString>() => {
+            return Err(PyTypeError::new_err("output_names must be a sequence of names, not a single one").into());
+        }
+        Err(_) => names.cast::<PySequence>()?.try_iter()?.map(|n| n?.extract()).collect::<PyResult<_>>()?,
+    };
+    let all = names.iter().eq(outputs.iter().map(|p| &p.name));
+    Ok(if all { Vec::new() } else { names })
+}
+
+/// The entries of a mapping that is no dictionary.
+///
+/// # Errors
+/// `AttributeError` for what is no mapping, as ONNX Runtime has it.
+fn dict_of<'py>(feed: &Bound<'py, PyAny>) -> Result<Bound<'py, PyDict>> {
+    let dict = PyDict::new(feed.py());
+    match feed.cast::<PyMapping>() {
+        Ok(mapping) => dict.update(mapping)?,
+        Err(_) => {
+            feed.getattr("keys")?;
+            return Err(PyTypeError::new_err(format!("input_feed must be a mapping of names to values, not {}", feed.get_type())).into());
+        }
+    }
+    Ok(dict)
+}

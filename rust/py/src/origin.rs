@@ -1,0 +1,68 @@
+//! Where a model comes from, kept so that a session can be made again.
+
+use std::path::PathBuf;
+
+use ort_rs::{Environment, Metadata, Options, Session, Source};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::error::Result;
+
+/// Where a model comes from.
+pub(crate) enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// The bytes of one.
+    Bytes(Py<PyBytes>),
+}
+
+impl Origin {
+    /// What `source` is: a path, or bytes.
+    ///
+    /// # Errors
+    /// `TypeError` for anything else.
+    pub(crate) fn of(source: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = source.cast::<PyBytes>() {
+            return Ok(Self::Bytes(bytes.clone().unbind()));
+        }
+        if !source.is_instance_of::<PyString>() && !source.hasattr("__fspath__")? {
+            return Err(PyTypeError::new_err(format!("Unable to load from type '{}'", source.get_type())));
+        }
+        Ok(Self::File(source.extract()?))
+    }
+
+    /// The same again.
+    pub(crate) fn share(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::File(path) => Self::File(path.clone()),
+            Self::Bytes(bytes) => Self::Bytes(bytes.clone_ref(py)),
+        }
+    }
+
+    /// What the model says of itself.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub(crate) fn metadata(&self, py: Python<'_>) -> Result<Metadata> {
+        Ok(match self {
+            Self::File(path) => Metadata::of(Source::File(path)),
+            Self::Bytes(bytes) => Metadata::of(Source::Bytes(bytes.bind(py).as_bytes())),
+        }?)
+    }
+
+    /// Loads the model.
+    ///
+    /// # Errors
+    /// Those of [`Session::load`].
+    pub(crate) fn load(&self, py: Python<'_>, environment: &Environment, options: Options) -> Result<Session> {
+        let loaded = match self {
+            Self::File(path) => py.detach(|| Session::load(environment, Source::File(path), options)),
+            Self::Bytes(bytes) => {
+                let bytes = bytes.bind(py).as_bytes();
+                py.detach(|| Session::load(environment, Source::Bytes(bytes), options))
+            }
+        };
+        Ok(loaded?)
+    }
+}
