@@ -567,7 +567,8 @@ class InferenceSession:
     """A model, ready to run; from any number of threads at once.
 
     The model is a path or the bytes of one. Options and providers are as in ONNX Runtime; `disabled_optimizers` names graph passes to
-    leave out, `read_config_from_model=1` takes options from the metadata of the model, and other keywords are taken and ignored.
+    leave out, `read_config_from_model=0` takes no options from the model whatever the environment
+    says, and other keywords are taken and ignored.
     """
 
     def __init__(

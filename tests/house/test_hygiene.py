@@ -22,7 +22,8 @@ IDS = [str(path.relative_to(ROOT)) for path in FILES]
 @pytest.mark.parametrize("path", FILES, ids=IDS)
 def test_file(path: Path) -> None:
     lines = path.read_text().splitlines()
-    assert len(lines) <= LONGEST_FILE, f"{len(lines)} lines: is there a room to split off?"
+    # A native module has one stub, however much it has.
+    assert len(lines) <= LONGEST_FILE or path.suffix == ".pyi", f"{len(lines)} lines: is there a room to split off?"
     for number, line in enumerate(lines, 1):
         assert len(line) <= LONGEST_LINE, f"line {number} has {len(line)} characters"
         assert not UNFINISHED.search(line), f"line {number} is unfinished: {line.strip()}"

@@ -1,5 +1,6 @@
 """Options that change what a model is made of, how it runs, and what is written about it."""
 
+import gc
 import json
 import threading
 import time
@@ -31,6 +32,9 @@ def run(ort: ModuleType, body: Any, options: Any, **feeds: Any) -> Any:
 def external(folder: Path, name: str = "w.bin", keep: bool = False) -> Path:
     """A model whose weight lies in another file, which is not there unless it is kept."""
     proto = onnx.ModelProto.FromString(model(WEIGHT))
+    weight = proto.graph.initializer[0]
+    # What the parser writes is no raw data, which alone can leave the file.
+    weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight), weight.name))
     onnx.external_data_helper.convert_model_to_external_data(proto, location=name, size_threshold=0)
     path = folder / "model.onnx"
     onnx.save(proto, path)
@@ -43,11 +47,23 @@ def external(folder: Path, name: str = "w.bin", keep: bool = False) -> Path:
 def test_initializers_are_replaced(name: str) -> None:
     def call(ort: ModuleType) -> Any:
         options = ort.SessionOptions()
-        options.add_initializer(name, value(ort, X * 10))
+        # ONNX Runtime needs the value kept, and the array behind it.
+        array = X * 10
+        kept = value(ort, array)
+        options.add_initializer(name, kept)
         return run(ort, model(WEIGHT), options, x=X)
 
     assert_same(call)
     assert_same(lambda ort: ort.SessionOptions().add_initializer("w", 3), text=False)
+
+
+def test_given_initializers_are_kept() -> None:
+    options = ort_rs.SessionOptions()
+    options.add_initializer("w", value(ort_rs, X * 10))
+    session = ort_rs.InferenceSession(model(WEIGHT), options)
+    del options
+    gc.collect()
+    np.testing.assert_array_equal(session.run(None, {"x": X})[0], X * 11)
 
 
 def test_initializers_must_fit() -> None:
@@ -63,7 +79,9 @@ def test_external_initializers(tmp_path: Path, name: str) -> None:
 
     def call(ort: ModuleType) -> Any:
         options = ort.SessionOptions()
-        options.add_external_initializers([name], [value(ort, X * 10)])
+        array = X * 10
+        kept = value(ort, array)
+        options.add_external_initializers([name], [kept])
         return run(ort, path, options, x=X)
 
     assert_same(call, text=False)
@@ -289,11 +307,13 @@ def test_options_from_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert_same(call)
 
 
-def test_options_of_the_model_that_make_no_sense() -> None:
+def test_options_of_the_model_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
     proto = onnx.ModelProto.FromString(ADD)
     onnx.helper.set_model_props(proto, {"ort_config": "{"})
+    monkeypatch.setenv("ORT_LOAD_CONFIG_FROM_MODEL", "1")
     with pytest.raises(RuntimeError, match="no JSON"):
-        ort_rs.InferenceSession(proto.SerializeToString(), read_config_from_model=1)
+        ort_rs.InferenceSession(proto.SerializeToString())
+    ort_rs.InferenceSession(proto.SerializeToString(), read_config_from_model=0)
 
 
 def profiled(ort: ModuleType, folder: Path, parallel: bool = False) -> list[dict[str, Any]]:

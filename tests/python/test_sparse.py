@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -129,3 +130,76 @@ def test_no_dense_tensor(method: str) -> None:
 def test_a_dense_value_is_not_sparse() -> None:
     assert_same(lambda ort: ort.OrtValue.ortvalue_from_numpy(V).as_sparse_tensor(), text=False)
     assert_same(lambda ort: ort.SparseTensor(3), text=False)
+
+
+def sparse_output(by_node: bool) -> bytes:
+    values = onnx.helper.make_tensor("y", onnx.TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])
+    indices = onnx.helper.make_tensor("i", onnx.TensorProto.INT64, [3], [0, 5, 11])
+    sparse = onnx.helper.make_sparse_tensor(values, indices, [3, 4])
+    ty = onnx.helper.make_sparse_tensor_type_proto(onnx.TensorProto.FLOAT, [3, 4])
+    nodes = [onnx.helper.make_node("Constant", [], ["y"], sparse_value=sparse)] if by_node else []
+    initializers = [] if by_node else [sparse]
+    output = onnx.helper.make_value_info("y", ty)
+    graph = onnx.helper.make_graph(nodes, "g", [], [output], sparse_initializer=initializers)
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 15)], ir_version=8)
+    encoded: bytes = made.SerializeToString()
+    return encoded
+
+
+@pytest.mark.parametrize("by_node", [False, True])
+def test_sparse_constants_as_outputs(by_node: bool) -> None:
+    def call(ort: ModuleType) -> Any:
+        session = ort.InferenceSession(sparse_output(by_node))
+        (value,) = session.run_with_ort_values(["y"], {})
+        sparse = value.as_sparse_tensor()
+        (fetched,) = session.run(None, {})
+        return [session.get_outputs()[0].type, value.data_type(), sparse.values(), sparse.as_coo_view().indices(), fetched.values()]
+
+    assert_same(call)
+
+
+def product(**attributes: Any) -> bytes:
+    ty = onnx.helper.make_sparse_tensor_type_proto(onnx.TensorProto.FLOAT, [3, 4])
+    a = onnx.helper.make_value_info("a", ty)
+    b = onnx.helper.make_tensor_value_info("b", onnx.TensorProto.FLOAT, ["k", "n"])
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    node = onnx.helper.make_node("SparseToDenseMatMul", ["a", "b"], ["y"], domain="com.microsoft", **attributes)
+    graph = onnx.helper.make_graph([node], "g", [a, b], [y])
+    imports = [onnx.helper.make_opsetid("", 15), onnx.helper.make_opsetid("com.microsoft", 1)]
+    encoded: bytes = onnx.helper.make_model(graph, opset_imports=imports, ir_version=8).SerializeToString()
+    return encoded
+
+
+@pytest.mark.parametrize("columns", [0, 1, 5, 600])
+@pytest.mark.parametrize("attributes", [{}, {"transA": 1}, {"transB": 1}, {"alpha": 0.5}])
+@pytest.mark.parametrize("form", ["flat", "coordinates", "rows"])
+def test_products(form: str, attributes: dict[str, Any], columns: int) -> None:
+    rows = 3 if attributes.get("transA") else 4
+    b = np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
+    b = b.T.copy() if attributes.get("transB") else b
+
+    def call(ort: ModuleType) -> Any:
+        cpu = ort.OrtDevice.make("cpu", 0)
+        a = ort.SparseTensor.sparse_csr_from_numpy(*CSR["rows"], cpu) if form == "rows" else coo(ort, form)
+        feeds = {"a": ort.OrtValue.ort_value_from_sparse_tensor(a), "b": ort.OrtValue.ortvalue_from_numpy(b)}
+        return ort.InferenceSession(product(**attributes)).run_with_ort_values(["y"], feeds)[0].numpy()
+
+    dense = np.zeros((3, 4), np.float32)
+    dense.ravel()[[0, 5, 11]] = V
+    dense = dense.T if attributes.get("transA") else dense
+    expected = attributes.get("alpha", 1.0) * (dense @ (b.T if attributes.get("transB") else b))
+    np.testing.assert_array_equal(call(ort_rs), expected.astype(np.float32))
+    if form == "flat" and columns == 5:
+        assert_same(call)
+
+
+def test_products_that_do_not_fit() -> None:
+    session = ort_rs.InferenceSession(product())
+    a = ort_rs.OrtValue.ort_value_from_sparse_tensor(coo(ort_rs, "flat"))
+    with pytest.raises(native.InvalidArgument, match="do not go together"):
+        session.run(None, {"a": a, "b": np.ones((3, 2), np.float32)})
+    with pytest.raises(native.InvalidArgument, match="Unexpected input data type"):
+        session.run(None, {"a": V, "b": np.ones((4, 2), np.float32)})
+    wild = ort_rs.SparseTensor.sparse_coo_from_numpy([3, 4], V, np.array([0, 5, 99]), ort_rs.OrtDevice.make("cpu", 0))
+    with pytest.raises(native.InvalidGraph, match="index 99 lies outside"):
+        session.run(None, {"a": wild, "b": np.ones((4, 2), np.float32)})

@@ -100,8 +100,7 @@ impl SparseTensor {
         if rank == 0 {
             return Ok(vec![0; count.min(1)]);
         }
-        let flat =
-            |tuple: &[i64]| tuple.iter().zip(&*self.shape).try_fold(0, |at, (i, len)| Ok(at * len + self.inside(*i, *len)?));
+        let flat = |tuple: &[i64]| tuple.iter().zip(&*self.shape).try_fold(0, |at, (i, len)| Ok(at * len + self.inside(*i, *len)?));
         list.chunks_exact(rank).map(flat).collect()
     }
 

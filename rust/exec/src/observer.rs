@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use base::{DType, TensorRef, Value};
+use base::{DType, TensorRef};
 use ir::{Graph, Node, NodeId};
 use op::{Slot, Wires};
 
@@ -31,7 +31,7 @@ impl Observer {
     }
 
     pub(crate) fn tell(&self, graph: &Graph, id: NodeId, start: Instant, slots: &[Slot], wires: &Wires) {
-        (self.0)(&Ran { node: graph.node(id), index: id.index(), start, end: Instant::now(), slots, wires });
+        (self.0)(&Ran { graph, node: graph.node(id), index: id.index(), start, end: Instant::now(), slots, wires });
     }
 }
 
@@ -51,6 +51,7 @@ pub struct Ran<'a> {
     pub start: Instant,
     /// When it ended.
     pub end: Instant,
+    graph: &'a Graph,
     slots: &'a [Slot],
     wires: &'a Wires,
 }
@@ -91,9 +92,8 @@ impl Ran<'_> {
         self.seen(&self.wires.outputs)
     }
 
-    /// Whether each input is a value of the model or of the caller, not one that another node computed.
-    pub fn given(&self) -> Vec<bool> {
-        let held = |slot: &Option<u32>| slot.is_some_and(|s| matches!(self.slots.get(s as usize), Some(Slot::Value(Value::Tensor(_)))));
-        self.wires.inputs[..self.wires.given].iter().map(held).collect()
+    /// Whether each input is fixed by the model.
+    pub fn constants(&self) -> Vec<bool> {
+        self.node.inputs.iter().map(|v| v.is_some_and(|v| self.graph.value(v).constant.is_some())).collect()
     }
 }

@@ -36,8 +36,8 @@
 //! ```
 
 pub use base::{
-    Buffer, DType, Element, Error, ErrorKind, Foreign, Layout, Map, Memory, Optional, Places, Result, Sequence, Shape, SparseTensor, Strings,
-    Tensor, Type, Value,
+    Buffer, DType, Element, Error, ErrorKind, Foreign, Layout, Map, Memory, Optional, Places, Result, Sequence, Shape, SparseTensor,
+    Strings, Tensor, Type, Value,
 };
 pub use base::{check_bools, knobs, packed, threads};
 pub use op::{OpDef, Provider, Registry};

@@ -7,20 +7,18 @@ use crate::error::{Result, runtime_error};
 use crate::origin::Origin;
 use crate::session_options::SessionOptions;
 
-/// The variable that turns this on where the caller says nothing.
+/// The variable that turns this on.
 const VARIABLE: &str = "ORT_LOAD_CONFIG_FROM_MODEL";
 /// The metadata that holds the options, as JSON.
 const KEY: &str = "ort_config";
 
-/// Whether options are taken from the model: what the keyword `asked` says, else the environment.
+/// Whether options are taken from the model: where the environment says so, unless the keyword `asked` is 0.
 ///
 /// # Errors
 /// `TypeError` for a keyword that is no number.
 pub(crate) fn is_wanted(asked: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-    match asked {
-        Some(asked) => Ok(asked.extract::<i64>()? == 1),
-        None => Ok(std::env::var(VARIABLE).is_ok_and(|value| value == "1")),
-    }
+    let asked = asked.map_or(Ok(1), |a| a.extract::<i64>())?;
+    Ok(asked == 1 && std::env::var(VARIABLE).is_ok_and(|value| value == "1"))
 }
 
 /// Sets the options that the model at `origin` carries; what it leaves out stays as it was.
@@ -41,7 +39,8 @@ pub(crate) fn apply(py: Python<'_>, origin: &Origin, options: &mut SessionOption
             "execution_mode" => options.set_mode(value.extract()?),
             "graph_optimization_level" => options.set_level(value.extract()?),
             "enable_profiling" => options.enable_profiling = value.extract::<i64>()? != 0,
-            _ => return Err(runtime_error(format!("the metadata '{KEY}' of the model has an unknown option '{key}'"))),
+            // Models may carry options of other runtimes.
+            _ => {}
         }
     }
     Ok(())

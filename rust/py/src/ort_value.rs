@@ -131,7 +131,10 @@ impl OrtValue {
     /// `device_type` is the name of a device or an `OrtDevice`. Raises `RuntimeError` for text and for devices that this build cannot
     /// reach.
     #[staticmethod]
-    #[pyo3(signature = (numpy_obj, /, device_type=None, device_id=0, vendor_id=-1), text_signature = "(numpy_obj, /, device_type='cpu', device_id=0, vendor_id=-1)")]
+    #[pyo3(
+        signature = (numpy_obj, /, device_type=None, device_id=0, vendor_id=-1),
+        text_signature = "(numpy_obj, /, device_type='cpu', device_id=0, vendor_id=-1)"
+    )]
     fn ortvalue_from_numpy(
         numpy_obj: &Bound<'_, PyAny>,
         device_type: Option<&Bound<'_, PyAny>>,
@@ -170,7 +173,10 @@ impl OrtValue {
     ///
     /// With a `memory_info`, memory is taken from the allocator that was registered for it, else it is that of the named device.
     #[staticmethod]
-    #[pyo3(signature = (shape, element_type, device_type=None, device_id=0, vendor_id=-1, memory_info=None), text_signature = "(shape, element_type, device_type='cpu', device_id=0, vendor_id=-1, memory_info=None)")]
+    #[pyo3(
+        signature = (shape, element_type, device_type=None, device_id=0, vendor_id=-1, memory_info=None),
+        text_signature = "(shape, element_type, device_type='cpu', device_id=0, vendor_id=-1, memory_info=None)"
+    )]
     pub(crate) fn ortvalue_from_shape_and_type(
         shape: &Bound<'_, PyAny>,
         element_type: &Bound<'_, PyAny>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ort_rs::{Error, ErrorKind};
-use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyTypeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -27,7 +27,8 @@ use crate::{model_config, providers, run_async};
 /// A model, ready to run; from any number of threads at once.
 ///
 /// The model is a path or the bytes of one. Options and providers are as in ONNX Runtime; `disabled_optimizers` names graph passes to
-/// leave out, `read_config_from_model=1` takes options from the metadata of the model, and other keywords are taken and ignored.
+/// leave out, `read_config_from_model=0` takes no options from the model whatever the environment says, and other keywords are taken and
+/// ignored.
 #[pyclass(module = "ort_rs", frozen, subclass, dict, weakref)]
 pub(crate) struct InferenceSession {
     /// Empty until `__init__` has run, which subclasses call with arguments of their own choice; replaced by `set_providers`.
@@ -77,7 +78,9 @@ impl InferenceSession {
         let keyword = |name: &str| Ok::<_, PyErr>(kwargs.map(|k| k.get_item(name)).transpose()?.flatten().filter(|v| !v.is_none()));
         let mut options = sess_options.map_or_else(SessionOptions::new, |o| o.borrow().clone());
         if options.has_providers() && (providers.is_some() || provider_options.is_some()) {
-            return Err(PyValueError::new_err("providers are given both as arguments and in the session's options").into());
+            let text = c"Specified 'providers'/'provider_options' when creating InferenceSession but SessionOptions has already been \
+                configured with providers. InferenceSession will only use the providers passed to InferenceSession().";
+            PyErr::warn(py, &py.get_type::<PyUserWarning>(), text, 1)?;
         }
         let providers = providers::normalize(providers, provider_options, &environment()?.providers())?;
         if let Some(names) = keyword("disabled_optimizers")? {
@@ -278,7 +281,10 @@ impl InferenceSession {
     }
 
     /// A tensor of `shape` whose elements are zeros, in memory that the session can reach.
-    #[pyo3(signature = (shape, element_type, device_type, device_id=0, vendor_id=-1))]
+    #[pyo3(
+        signature = (shape, element_type, device_type, device_id=0, vendor_id=-1),
+        text_signature = "($self, shape, element_type, device_type, device_id=0, vendor_id=-1)"
+    )]
     fn create_ortvalue_from_shape_and_type(
         &self,
         shape: &Bound<'_, PyAny>,

@@ -125,7 +125,7 @@ impl SessionOptions {
             free_denotations: self.free_denotations.clone(),
             parallel: self.mode == PARALLEL,
             inter_op_threads: usize::try_from(self.inter_op_num_threads).unwrap_or(0),
-            profile: self.enable_profiling.then(|| self.profile_file_prefix.trim_end_matches('_').to_owned()),
+            profile: self.enable_profiling.then(|| self.profile_file_prefix.clone()),
             cancel: self.cancel.clone(),
             given: self.given.clone(),
             providers,

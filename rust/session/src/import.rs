@@ -135,16 +135,37 @@ impl<'m> Importer<'m, '_> {
         }
         for tensor in &proto.sparse_initializer {
             let name = tensor.values.as_ref().map(|v| v.name.to_string()).unwrap_or_default();
-            let dense = self.weights.sparse(tensor)?.to_dense()?;
-            self.initializer(&name, dense.into())?;
+            let sparse = self.weights.sparse(tensor)?;
+            // Nodes read it as a dense tensor; as it is it can only be an output.
+            let value = if gives_sparse(proto, &name) { Value::Sparse(Arc::new(sparse)) } else { sparse.to_dense()?.into() };
+            self.initializer(&name, value)?;
         }
         self.nodes(&proto.node)?;
+        self.sparse_constants(proto)?;
         for output in &proto.output {
             let id = self.resolve(&output.name)?;
             let id = id.ok_or_else(|| error!(InvalidGraph, "graph output '{}' is not the output of any node", output.name))?;
             self.scope()?.graph.outputs.push(id);
         }
         self.depth -= 1;
+        Ok(())
+    }
+
+    /// Lets outputs of `proto` that are sparse be what their Constant holds, not the dense tensor that it stands for.
+    fn sparse_constants(&mut self, proto: &'m GraphProto<'m>) -> Result<()> {
+        for node in proto.node.iter().filter(|n| n.op_type == "Constant" && domain(&n.domain).is_empty()) {
+            let [name] = &node.output[..] else { continue };
+            let held = node.attribute.iter().find_map(|a| a.sparse_tensor.as_ref());
+            if let (Some(held), true) = (held, gives_sparse(proto, name)) {
+                let value = Value::Sparse(Arc::new(self.weights.sparse(held)?));
+                let scope = self.scope()?;
+                let id = scope.names.get(name.as_str()).copied();
+                if let Some((id, producer)) = id.and_then(|id| Some((id, scope.graph.producer(id)?.0))) {
+                    scope.graph.remove_node(producer);
+                    scope.graph.value_mut(id).constant = Some(value);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -325,6 +346,12 @@ fn undefined(name: &str, node: &NodeProto<'_>) -> base::Error {
 }
 
 /// An input, which must have a type.
+/// Whether `name` is an output of `proto` that is declared a sparse tensor.
+fn gives_sparse(proto: &GraphProto<'_>, name: &str) -> bool {
+    let sparse = |info: &ValueInfoProto<'_>| info.r#type.as_ref().is_some_and(|t| matches!(t.value, Some(TypeValue::SparseTensor(_))));
+    proto.output.iter().any(|info| *info.name == *name && sparse(info))
+}
+
 fn port(info: &ValueInfoProto<'_>) -> Result<Port> {
     let port = declared(info)?;
     port.ok_or_else(|| error!(InvalidGraph, "graph input '{}' has no type", info.name))

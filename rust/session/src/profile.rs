@@ -77,9 +77,9 @@ impl Record {
     }
 
     fn node(&self, ran: &Ran<'_>) {
-        let (inputs, outputs, given) = (ran.inputs(), ran.outputs(), ran.given());
+        let (inputs, outputs, constants) = (ran.inputs(), ran.outputs(), ran.constants());
         let bytes = |seen: &Option<Seen>| seen.as_ref().map_or(0, Seen::bytes);
-        let held = |wanted: bool| -> usize { inputs.iter().zip(&given).filter(|(_, g)| **g == wanted).map(|(s, _)| bytes(s)).sum() };
+        let held = |wanted: bool| -> usize { inputs.iter().zip(&constants).filter(|(_, g)| **g == wanted).map(|(s, _)| bytes(s)).sum() };
         let (op, index) = (&*ran.node.key.name, ran.index);
         let mut arguments = String::new();
         let mut text = |key: &str, value: &str| {

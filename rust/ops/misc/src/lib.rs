@@ -1,4 +1,4 @@
-//! Control flow, sequences, optionals, quantization, random numbers.
+//! Control flow, sequences, optionals, quantization, random numbers, sparse matrices.
 
 pub mod control;
 mod in_place;
@@ -8,6 +8,7 @@ pub mod random;
 mod scalar;
 pub mod sequence;
 mod slices;
+pub mod sparse_matmul;
 mod types;
 
 use op::OpDef;
@@ -41,4 +42,5 @@ pub static OPS: &[&OpDef] = &[
     &sequence::insert::SEQUENCE_INSERT,
     &sequence::length::SEQUENCE_LENGTH,
     &sequence::split::SPLIT_TO_SEQUENCE,
+    &sparse_matmul::SPARSE_TO_DENSE_MATMUL,
 ];

@@ -5,7 +5,6 @@ use ir::{Attribute, Fact};
 use op::types::{ANY_V1, ANY_V13, ANY_V19, ANY_V21, ANY_V23, ANY_V24, ANY_V25, FLOATS_V1};
 use op::{Attrs, Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
-
 const SIGNATURE: &str = " -> output:T";
 
 /// Constant of `ai.onnx`.
