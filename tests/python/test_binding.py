@@ -323,7 +323,7 @@ def test_arrays_are_kept() -> None:
 def test_native_bindings() -> None:
     theirs = onnxruntime.capi.onnxruntime_pybind11_state
     for ort, module in ((ort_rs, native), (onnxruntime, theirs)):
-        session: Any = ort.InferenceSession(ADD)  # type: ignore[attr-defined]
+        session: Any = ort.InferenceSession(ADD)
         binding = module.SessionIOBinding(session._sess)
         device = module.OrtDevice(module.OrtDevice.cpu(), module.OrtDevice.default_memory(), 0)
         z = np.zeros((2, 3), np.float32)
@@ -335,7 +335,7 @@ def test_native_bindings() -> None:
         assert isinstance(binding.get_outputs(), module.OrtValueVector)
         np.testing.assert_array_equal(binding.get_outputs()[0].numpy(), X + X)
         binding.bind_output("z", device)
-        session._sess.run_with_iobinding(binding, ort.RunOptions())  # type: ignore[attr-defined]
+        session._sess.run_with_iobinding(binding, ort.RunOptions())
         np.testing.assert_array_equal(binding.copy_outputs_to_cpu()[0], X + X)
 
 

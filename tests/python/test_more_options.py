@@ -235,15 +235,15 @@ def test_loading_is_cancelled() -> None:
     assert_same(lambda ort: call(ort, False))
 
 
-def test_providers_in_options() -> None:
-    def call(ort: ModuleType, name: str) -> Any:
+@pytest.mark.parametrize("name", ["CPUExecutionProvider", "NobodysExecutionProvider", "CUDAExecutionProvider"])
+def test_providers_in_options(name: str) -> None:
+    def call(ort: ModuleType) -> Any:
         options = ort.SessionOptions()
         seen = [options.has_providers()]
         options.add_provider(name, {})
         return [*seen, options.has_providers(), ort.InferenceSession(ADD, options).get_providers()]
 
-    for name in ("CPUExecutionProvider", "NobodysExecutionProvider", "CUDAExecutionProvider"):
-        assert_same(lambda ort, name=name: call(ort, name), text=False)
+    assert_same(call, text=False)
 
 
 def test_providers_given_twice_warn() -> None:

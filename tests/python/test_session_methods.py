@@ -195,12 +195,12 @@ def test_sequences_as_values() -> None:
 def test_vectors() -> None:
     theirs = onnxruntime.capi.onnxruntime_pybind11_state
     for ort, module in ((ort_rs, native), (onnxruntime, theirs)):
-        session: Any = ort.InferenceSession(ADD)  # type: ignore[attr-defined]
+        session: Any = ort.InferenceSession(ADD)
         feeds, fetches = module.OrtValueVector(), module.OrtValueVector()
         for _ in range(2):
             feeds.push_back(module.OrtValue.ortvalue_from_numpy(X, module.OrtDevice(0, 0, 0)))
         devices = [module.OrtDevice(0, 0, 0)]
-        options = ort.RunOptions()  # type: ignore[attr-defined]
+        options = ort.RunOptions()
         session.run_with_ortvaluevector(options, ["x", "y"], feeds, ["z"], fetches, devices)
         np.testing.assert_array_equal(fetches[0].numpy(), X + X)
         with pytest.raises(module.InvalidArgument, match=r"feed names has 1 elements, but feed has 2 elements\."):

@@ -14,7 +14,7 @@ fn chain() -> Builder {
 /// A destination over new memory of `len` elements.
 fn memory(len: usize) -> Destination {
     // SAFETY: the tensor is new, and nobody else has its memory.
-    unsafe { Destination::new(Tensor::zeros(F32, [len]).unwrap()).unwrap() }
+    unsafe { Destination::new(Tensor::zeros(F32, [len]).expect("memory")).expect("a dense tensor") }
 }
 
 fn run(s: &Session, x: &Value, destination: &Destination) -> ort_rs::Result<Vec<Value>> {

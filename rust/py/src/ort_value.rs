@@ -240,8 +240,8 @@ impl OrtValue {
     }
 
     /// The value itself, under the name that ONNX Runtime's class keeps it by.
-    #[getter]
-    fn _ortvalue(slf: Py<Self>) -> Py<Self> {
+    #[getter(_ortvalue)]
+    fn itself(slf: Py<Self>) -> Py<Self> {
         slf
     }
 

@@ -140,7 +140,6 @@ impl InferenceSession {
     /// Runs the model on the values `feeds`, called `feed_names`, and puts those called `fetch_names` into the list `fetches`.
     fn run_with_ortvaluevector(
         &self,
-        py: Python<'_>,
         run_options: &Bound<'_, RunOptions>,
         feed_names: Vec<String>,
         feeds: &Bound<'_, OrtValueVector>,
@@ -148,6 +147,7 @@ impl InferenceSession {
         fetches: &Bound<'_, OrtValueVector>,
         fetch_devices: Vec<OrtDevice>,
     ) -> Result<()> {
+        let py = run_options.py();
         fetch_devices.iter().try_for_each(|device| device.check_host("keep results"))?;
         let (names, given) = (feed_names.len(), feeds.get().values().len());
         if names != given {

@@ -89,7 +89,7 @@ impl Weights {
 
     fn external(&mut self, proto: &TensorProto<'_>, dtype: DType, shape: Shape) -> Result<Tensor> {
         let data = ExternalData::of(proto)?;
-        if let Some(file) = self.given.files.get(&*data.location).cloned() {
+        if let Some(file) = self.given.files.get(data.location).cloned() {
             let range = data.range(proto, file.len() as u64)?;
             return in_file(proto, dtype, shape, &file, range.start as usize, (range.end - range.start) as usize);
         }
