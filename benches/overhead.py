@@ -55,6 +55,17 @@ def one_node(ort: Any) -> float:
     return per_call(lambda: session.run(None, {"x": x, "y": x}))
 
 
+def one_node_bound(ort: Any) -> float:
+    """Microseconds of one call of the same model with its inputs and its output bound to memory."""
+    x, z = np.ones(8, np.float32), np.ones(8, np.float32)
+    session = ort.InferenceSession(model("g (float[n] x, float[n] y) => (float[n] z) { z = Add(x, y) }"))
+    binding = session.io_binding()
+    binding.bind_cpu_input("x", x)
+    binding.bind_cpu_input("y", x)
+    binding.bind_output("z", "cpu", 0, np.float32, z.shape, z.ctypes.data)
+    return per_call(lambda: session.run_with_iobinding(binding))
+
+
 def chain(nodes: int) -> Callable[[Any], float]:
     """Microseconds of one call of a chain of tiny nodes that is not optimized."""
 
@@ -120,6 +131,7 @@ def eight_threads(ort: Any) -> float:
 
 MEASURES: dict[str, Callable[[Any], float]] = {
     "one node": one_node,
+    "one node, bound": one_node_bound,
     "chain of 10": chain(10),
     "chain of 100": chain(100),
     "chain of 1000": chain(1000),
