@@ -153,8 +153,12 @@ def table(rounds: int, wanted: list[str]) -> str:
     lines += ["microseconds per call   onnxruntime      ort_rs   ratio", "-" * 55]
     medians: dict[str, list[float]] = {}
     for measure in wanted:
-        taken = [[measured_apart(runtime, measure) for runtime in RUNTIMES] for _ in range(rounds)]
-        medians[measure] = [statistics.median(column) for column in zip(*taken, strict=True)]
+        taken: dict[str, list[float]] = {runtime: [] for runtime in RUNTIMES}
+        for number in range(rounds):
+            # Who comes first changes, since a machine may be slower after a pause, or when it is warm.
+            for runtime in RUNTIMES if number % 2 == 0 else reversed(RUNTIMES):
+                taken[runtime].append(measured_apart(runtime, measure))
+        medians[measure] = [statistics.median(taken[runtime]) for runtime in RUNTIMES]
         lines.append(row(measure, *medians[measure]))
     if {"chain of 100", "chain of 1000"} <= medians.keys():
         slopes = [(long - short) / 900 for short, long in zip(medians["chain of 100"], medians["chain of 1000"], strict=True)]
