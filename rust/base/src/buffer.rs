@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
+use crate::stored::Stored;
 use crate::{DeviceBuffer, Memory, Result, Strings, ensure, error};
 
 /// Alignment of every buffer that is allocated here, in bytes: a cache line, and the widest vector.
@@ -20,6 +21,8 @@ pub enum Buffer {
     Heap(Heap),
     /// A range of a mapped file.
     Map(Arc<Mmap>, Range<usize>),
+    /// A range of a file that is copied when it is read as elements, since it does not lie as its type needs it.
+    Stored(Stored),
     /// Bytes that somebody else owns and keeps alive.
     Foreign(Foreign),
     /// The elements of a string tensor.
@@ -44,6 +47,29 @@ impl Buffer {
         let mut heap = Heap::new(bytes.len(), false)?;
         heap.bytes_mut().copy_from_slice(bytes);
         Ok(Self::Heap(heap))
+    }
+
+    /// The bytes `range` of `file`, to be copied when they are read as elements.
+    ///
+    /// # Errors
+    /// `InvalidProtobuf` when the range does not lie in the file.
+    pub fn stored(file: Arc<Buffer>, range: Range<usize>) -> Result<Self> {
+        Stored::new(file, range).map(Self::Stored)
+    }
+
+    /// Lets go of the memory that the bytes `range` take where it can be had again: they are read from the file anew when somebody needs them.
+    pub fn release(&self, range: Range<usize>) {
+        match self {
+            #[cfg(unix)]
+            Self::Map(map, part) => {
+                let (start, end) = (part.start.saturating_add(range.start), part.start.saturating_add(range.end).min(part.end));
+                // SAFETY: the map is private and never written, so pages that are dropped come back with the same bytes. Advice that is
+                // refused changes nothing.
+                _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end.saturating_sub(start)) };
+            }
+            Self::Stored(stored) => stored.release(),
+            _ => {}
+        }
     }
 
     /// The bytes `range` of a mapped file.
@@ -74,6 +100,7 @@ impl Buffer {
             Self::Heap(h) => h.ptr.as_ptr(),
             // `range.start` lies in the map: `mapped` checked it.
             Self::Map(map, range) => map[range.start..].as_ptr(),
+            Self::Stored(s) => s.aligned().ptr.as_ptr(),
             Self::Foreign(f) => f.ptr,
             Self::Strings(_) => NonNull::dangling().as_ptr(),
             Self::Device(d) => std::ptr::without_provenance(d.address()),
@@ -85,6 +112,7 @@ impl Buffer {
         match self {
             Self::Heap(h) => h.len,
             Self::Map(_, range) => range.len(),
+            Self::Stored(s) => s.len(),
             Self::Foreign(f) => f.len,
             Self::Strings(_) => 0,
             Self::Device(d) => d.len(),
@@ -101,6 +129,7 @@ impl Buffer {
         match self {
             Self::Heap(h) => Some(h.bytes()),
             Self::Map(map, range) => Some(&map[range.clone()]),
+            Self::Stored(s) => Some(s.aligned().bytes()),
             Self::Foreign(f) => Some(f.bytes()),
             Self::Strings(_) | Self::Device(_) => None,
         }
@@ -128,6 +157,7 @@ impl fmt::Debug for Buffer {
         let kind = match self {
             Self::Heap(_) => "heap",
             Self::Map(..) => "map",
+            Self::Stored(_) => "stored",
             Self::Foreign(_) => "foreign",
             Self::Strings(_) => "strings",
             Self::Device(_) => "device",
@@ -162,11 +192,20 @@ impl Heap {
         }
     }
 
+    /// A copy of bytes that are in memory already; what cannot be had ends the process, as for any small allocation.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
+        let Ok(mut heap) = Self::new(bytes.len(), false) else {
+            handle_alloc_error(Self::layout(bytes.len()).unwrap_or(Alloc::new::<Aligned>()))
+        };
+        heap.bytes_mut().copy_from_slice(bytes);
+        heap
+    }
+
     fn layout(len: usize) -> Option<Alloc> {
         Alloc::from_size_align(len, ALIGNMENT).ok()
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: `ptr` is good for `len` bytes, which the creator has filled before sharing them.
         unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
     }

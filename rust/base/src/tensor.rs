@@ -52,8 +52,10 @@ impl Tensor {
             buffer.len()
         );
         let align = dtype.size().unwrap_or(1).min(8);
+        // The copy of what is stored will be aligned; asking for its address would make it.
+        let start = if matches!(**buffer, Buffer::Stored(_)) { 0 } else { buffer.address() as usize };
         ensure!(
-            (buffer.address() as usize).wrapping_add(*offset).is_multiple_of(align),
+            start.wrapping_add(*offset).is_multiple_of(align),
             InvalidArgument,
             "the bytes of a {dtype} tensor are not aligned to {align}"
         );
@@ -182,12 +184,45 @@ impl Tensor {
         self.buffer.address().wrapping_add(self.offset)
     }
 
+    /// A number that no other living tensor of the host with other elements has, unless one is a part of the other.
+    pub fn identity(&self) -> usize {
+        match &*self.buffer {
+            Buffer::Stored(stored) => stored.in_file().as_ptr() as usize + self.offset,
+            _ => self.address() as usize,
+        }
+    }
+
+    /// The tensor for whoever reads its elements once: with a copy of them that goes with it, if they would be copied to stay.
+    ///
+    /// # Errors
+    /// `Fail` when the memory cannot be had.
+    pub fn resident(&self) -> Result<Self> {
+        match &*self.buffer {
+            Buffer::Stored(stored) if stored.copied().is_none() => {
+                let buffer = Arc::new(Buffer::copy_of(stored.in_file())?);
+                Ok(Self { buffer, ..self.clone() })
+            }
+            _ => Ok(self.clone()),
+        }
+    }
+
+    /// Lets go of the memory that a file's pages take for the elements; they are read anew when somebody needs them.
+    pub fn release(&self) {
+        if let Some(bytes) = self.dtype.bytes_of(self.len()).filter(|_| self.layout.is_dense(&self.shape)) {
+            self.buffer.release(self.offset..self.offset.saturating_add(bytes));
+        }
+    }
+
     /// The tensor, borrowed for reading.
     pub fn as_ref(&self) -> TensorRef<'_> {
-        match self.buffer.strings() {
-            Some(strings) => TensorRef::of_strings(&self.shape, strings),
+        match &*self.buffer {
+            Buffer::Strings(strings) => TensorRef::of_strings(&self.shape, strings),
+            Buffer::Stored(stored) if self.offset == 0 => {
+                // SAFETY: `new` checked that every element lies in the buffer; its copy is aligned.
+                unsafe { TensorRef::of_stored(self.dtype, &self.shape, &self.layout, stored) }
+            }
             // SAFETY: `new` checked that every element lies in the buffer, aligned; the buffer is not written while shared.
-            None => unsafe { TensorRef::new(self.dtype, &self.shape, &self.layout, self.memory(), self.address()) },
+            _ => unsafe { TensorRef::new(self.dtype, &self.shape, &self.layout, self.memory(), self.address()) },
         }
     }
 

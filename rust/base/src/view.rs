@@ -1,7 +1,9 @@
 //! Borrowed tensors: of a type known at run time ([`TensorRef`], [`TensorMut`]) or at compile time ([`View`], [`ViewMut`]).
 
+use std::fmt;
 use std::marker::PhantomData;
 
+use crate::stored::Stored;
 use crate::{DType, Element, Layout, Memory, Result, Shape, Strides, Strings, ensure};
 
 /// A tensor borrowed for reading, its element type known at run time.
@@ -11,8 +13,25 @@ pub struct TensorRef<'a> {
     shape: &'a [usize],
     layout: &'a Layout,
     memory: Memory,
-    address: *const u8,
-    strings: Option<&'a Strings>,
+    place: Place<'a>,
+}
+
+/// Where elements are.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    At(*const u8),
+    Stored(&'a Stored),
+    Strings(&'a Strings),
+}
+
+impl fmt::Debug for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => write!(f, "{address:p}"),
+            Self::Stored(_) => f.write_str("stored"),
+            Self::Strings(_) => f.write_str("strings"),
+        }
+    }
 }
 
 impl<'a> TensorRef<'a> {
@@ -22,13 +41,20 @@ impl<'a> TensorRef<'a> {
     /// For `'a`, `address` is aligned for `dtype` and every element that `shape` and `layout` reach lies in one live allocation
     /// of `memory`, initialized, valid for `dtype`, and written by nobody, except by the kernel that was given it in place.
     pub unsafe fn new(dtype: DType, shape: &'a [usize], layout: &'a Layout, memory: Memory, address: *const u8) -> Self {
-        Self { dtype, shape, layout, memory, address, strings: None }
+        Self { dtype, shape, layout, memory, place: Place::At(address) }
+    }
+
+    /// A tensor of numbers that a file holds; its elements are copied when they are read.
+    ///
+    /// # Safety
+    /// As for [`new`](Self::new), where the first element is the first of `stored`.
+    pub(crate) unsafe fn of_stored(dtype: DType, shape: &'a [usize], layout: &'a Layout, stored: &'a Stored) -> Self {
+        Self { dtype, shape, layout, memory: Memory::HOST, place: Place::Stored(stored) }
     }
 
     /// A tensor of strings.
     pub fn of_strings(shape: &'a [usize], strings: &'a Strings) -> Self {
-        let address = std::ptr::NonNull::dangling().as_ptr();
-        Self { dtype: DType::String, shape, layout: &Layout::Dense, memory: Memory::HOST, address, strings: Some(strings) }
+        Self { dtype: DType::String, shape, layout: &Layout::Dense, memory: Memory::HOST, place: Place::Strings(strings) }
     }
 
     /// The element type.
@@ -58,7 +84,11 @@ impl<'a> TensorRef<'a> {
 
     /// The address of its first element in its memory.
     pub fn address(&self) -> *const u8 {
-        self.address
+        match self.place {
+            Place::At(address) => address,
+            Place::Stored(stored) => stored.aligned().bytes().as_ptr(),
+            Place::Strings(_) => std::ptr::NonNull::dangling().as_ptr(),
+        }
     }
 
     /// The number of elements.
@@ -81,7 +111,7 @@ impl<'a> TensorRef<'a> {
         ensure!(self.layout.is_dense(self.shape), Fail, "a dense tensor is needed, not {:?}", self.layout);
         let Some(len) = self.dtype.bytes_of(self.len()) else { crate::bail!(Fail, "a string tensor has no bytes") };
         // SAFETY: `new` demands that all elements of the shape lie in one live allocation.
-        Ok(unsafe { std::slice::from_raw_parts(self.address, len) })
+        Ok(unsafe { std::slice::from_raw_parts(self.address(), len) })
     }
 
     /// The stored bytes of a tensor in dense or blocked layout, padding included.
@@ -94,7 +124,7 @@ impl<'a> TensorRef<'a> {
         ensure!(!strided, Fail, "a tensor without gaps is needed, not {:?}", self.layout);
         let len = self.layout.stored_len(self.shape).unwrap_or(0);
         // SAFETY: `new` demands that everything that shape and layout reach lies in one live allocation.
-        Ok(unsafe { std::slice::from_raw_parts(self.address.cast(), len) })
+        Ok(unsafe { std::slice::from_raw_parts(self.address().cast(), len) })
     }
 
     /// The elements of a dense tensor.
@@ -105,7 +135,7 @@ impl<'a> TensorRef<'a> {
         self.check::<T>()?;
         ensure!(self.layout.is_dense(self.shape), Fail, "a dense tensor is needed, not {:?}", self.layout);
         // SAFETY: as for `bytes`; the type was checked.
-        Ok(unsafe { std::slice::from_raw_parts(self.address.cast(), self.len()) })
+        Ok(unsafe { std::slice::from_raw_parts(self.address().cast(), self.len()) })
     }
 
     /// The elements by index, strided or not.
@@ -115,7 +145,7 @@ impl<'a> TensorRef<'a> {
     pub fn view<T: Element>(&self) -> Result<View<'a, T>> {
         self.check::<T>()?;
         let Some(strides) = self.layout.strides(self.shape) else { crate::bail!(Fail, "a blocked tensor has no strides") };
-        Ok(View { ptr: self.address.cast(), shape: self.shape, strides, lifetime: PhantomData })
+        Ok(View { ptr: self.address().cast(), shape: self.shape, strides, lifetime: PhantomData })
     }
 
     /// The one element of a tensor that has exactly one.
@@ -126,7 +156,7 @@ impl<'a> TensorRef<'a> {
         ensure!(self.len() == 1, InvalidArgument, "one element is needed, not shape {}", Shape::from(self.shape));
         self.check::<T>()?;
         // SAFETY: there is one element and it is of type `T`.
-        Ok(unsafe { self.address.cast::<T>().read() })
+        Ok(unsafe { self.address().cast::<T>().read() })
     }
 
     /// The elements of a tensor of integers (`int32` or `int64`) as `i64`.
@@ -145,7 +175,10 @@ impl<'a> TensorRef<'a> {
     /// # Errors
     /// `Fail` when the type is not string.
     pub fn strings(&self) -> Result<&'a Strings> {
-        self.strings.ok_or_else(|| crate::error!(Fail, "a tensor of strings is needed, not of {}", self.dtype))
+        match self.place {
+            Place::Strings(strings) => Ok(strings),
+            _ => crate::bail!(Fail, "a tensor of strings is needed, not of {}", self.dtype),
+        }
     }
 
     fn check_host(&self) -> Result<()> {

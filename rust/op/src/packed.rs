@@ -21,7 +21,7 @@ type Kept = (Weak<Buffer>, Entry);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Source {
-    address: usize,
+    identity: usize,
     dims: Vec<usize>,
 }
 
@@ -32,13 +32,13 @@ impl Packed {
         SHARED.get_or_init(Packed::default)
     }
 
-    /// What `pack` makes of `source`; from an earlier call for the same source and `format`, if a kernel still holds it.
+    /// What `pack` makes of `source`, or of a copy of it that does not stay; from an earlier call for the same source and `format`, if a kernel still holds it.
     /// `format` names everything else that the result depends on: layout, blocking, instruction set.
     ///
     /// # Errors
     /// What `pack` says.
-    pub fn get<T: Any + Send + Sync>(&self, source: &Tensor, format: &str, pack: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
-        let key = (Source { address: source.address() as usize, dims: source.shape().to_vec() }, format.to_owned());
+    pub fn get<T: Any + Send + Sync>(&self, source: &Tensor, format: &str, pack: impl FnOnce(&Tensor) -> Result<T>) -> Result<Arc<T>> {
+        let key = (Source { identity: source.identity(), dims: source.shape().to_vec() }, format.to_owned());
         let found = {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
             // An address may be used again once its buffer is gone, so an entry lives no longer than its source.
@@ -48,7 +48,9 @@ impl Packed {
         if let Some(found) = found.and_then(|f| f.downcast::<T>().ok()) {
             return Ok(found);
         }
-        let made = Arc::new(pack()?);
+        let made = Arc::new(pack(&source.resident()?)?);
+        // Few will read the source again.
+        source.release();
         let entry: Arc<dyn Any + Send + Sync> = made.clone();
         let entry = (Arc::downgrade(source.buffer()), Arc::downgrade(&entry));
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
@@ -64,11 +66,11 @@ mod tests {
     fn shares_while_held() {
         let cache = Packed::default();
         let t = Tensor::from_slice([2], &[1f32, 2.0]).unwrap();
-        let a = cache.get(&t, "sum", || Ok(3f32)).unwrap();
-        let b = cache.get(&t, "sum", || Ok(99f32)).unwrap();
+        let a = cache.get(&t, "sum", |_| Ok(3f32)).unwrap();
+        let b = cache.get(&t, "sum", |_| Ok(99f32)).unwrap();
         assert!(Arc::ptr_eq(&a, &b));
-        assert_eq!(*cache.get(&t, "product", || Ok(2f32)).unwrap(), 2.0);
+        assert_eq!(*cache.get(&t, "product", |_| Ok(2f32)).unwrap(), 2.0);
         drop((a, b));
-        assert_eq!(*cache.get(&t, "sum", || Ok(99f32)).unwrap(), 99.0);
+        assert_eq!(*cache.get(&t, "sum", |_| Ok(99f32)).unwrap(), 99.0);
     }
 }

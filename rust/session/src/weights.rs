@@ -71,9 +71,7 @@ impl Weights {
         let (dtype, shape) = (proto.dtype()?, Shape::from(proto.shape()?));
         match proto.data()? {
             TensorData::Bytes(bytes) => match self.place_in_file(&bytes) {
-                Some((file, offset)) if can_borrow(dtype, &file, offset, bytes.len()) => {
-                    Tensor::new(dtype, shape, Layout::Dense, file, offset)
-                }
+                Some((file, offset)) if can_borrow(dtype, bytes.len()) => borrowed(dtype, shape, file, offset, bytes.len()),
                 _ => Tensor::from_bytes(dtype, shape, &bytes),
             },
             TensorData::Strings(strings) => {
@@ -131,20 +129,26 @@ impl Weights {
     }
 }
 
-/// The tensor `proto` over `length` bytes of its external `file` from `offset` on, copied where they cannot be used as they lie.
+/// The tensor `proto` over `length` bytes of its external `file` from `offset` on.
 fn in_file(proto: &TensorProto<'_>, dtype: DType, shape: Shape, file: &Arc<Buffer>, offset: usize, length: usize) -> Result<Tensor> {
     let needed = Shape::checked_len(&shape).and_then(|n| dtype.bytes_of(n));
     ensure!(needed == Some(length), Fail, "tensor '{}' of {dtype}{shape} cannot have {length} bytes of external data", proto.name);
-    if can_borrow(dtype, file, offset, length) {
-        return Tensor::new(dtype, shape, Layout::Dense, file.clone(), offset);
-    }
     let bytes = file.bytes().and_then(|b| b.get(offset..offset.checked_add(length)?));
     let bytes = bytes.ok_or_else(|| error!(Fail, "external data of tensor '{}' lies outside its file", proto.name))?;
-    Tensor::from_bytes(dtype, shape, bytes)
+    if can_borrow(dtype, length) { borrowed(dtype, shape, file.clone(), offset, length) } else { Tensor::from_bytes(dtype, shape, bytes) }
 }
 
-/// Whether a tensor may use the bytes of a file as they lie: aligned, worth it, and of a type that every bit pattern is valid for.
-fn can_borrow(dtype: DType, file: &Buffer, offset: usize, length: usize) -> bool {
+/// Whether a tensor may use the bytes of a file: worth it, and of a type that every bit pattern is valid for.
+fn can_borrow(dtype: DType, length: usize) -> bool {
+    length >= WORTH_BORROWING && dtype != DType::Bool
+}
+
+/// The tensor whose elements are `length` bytes of `file`, used as they lie if they are aligned.
+fn borrowed(dtype: DType, shape: Shape, file: Arc<Buffer>, offset: usize, length: usize) -> Result<Tensor> {
     let align = dtype.size().unwrap_or(1).min(8);
-    length >= WORTH_BORROWING && dtype != DType::Bool && (file.address() as usize).wrapping_add(offset).is_multiple_of(align)
+    if (file.address() as usize).wrapping_add(offset).is_multiple_of(align) {
+        return Tensor::new(dtype, shape, Layout::Dense, file, offset);
+    }
+    let end = offset.checked_add(length).ok_or_else(|| error!(InvalidProtobuf, "a tensor ends beyond any file"))?;
+    Tensor::new(dtype, shape, Layout::Dense, Arc::new(Buffer::stored(file, offset..end)?), 0)
 }

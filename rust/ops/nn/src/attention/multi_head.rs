@@ -148,7 +148,7 @@ impl CpuKernel for MultiHead {
         if let (true, Some(w)) = (self.projects.is_some(), cx.constant(1)) {
             let &[rows, cols] = &**w.shape() else { bail!(InvalidGraph, "weights of shape {}", w.shape()) };
             let format = format!("attention projection {}", simd::isa::best().name());
-            let pack = || {
+            let pack = |w: &base::Tensor| {
                 let mut wide = vec![0f32; w.len()];
                 Floats::of(w.as_ref())?.read(0, &mut wide);
                 PackedB::new(Mat::row_major(&wide, rows, cols)?)

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use base::threads::parallel_chunks_mut;
-use base::{Result, Shape, ensure};
+use base::{Result, Shape, Tensor, ensure};
 use gemm::{Epilogue, Lhs, Mat, MatMut, Operand, PackedA, Scalar, Step, gemm, scratch_len};
 use op::{Prepare, Prepared, Run, Sizes};
 
@@ -45,7 +45,7 @@ impl<T: Scalar> GeneralKernel<T> {
             ensure!(w.shape()[0] % groups == 0, InvalidGraph, "{} output channels do not make {groups} equal groups", w.shape()[0]);
             let (rows, cols) = (w.shape()[0] / groups, w.len() / w.shape()[0]);
             let format = format!("convolution rows {} groups {groups}", simd::isa::best().name());
-            let pack = || {
+            let pack = |w: &Tensor| {
                 let data = w.slice::<T>()?;
                 data.chunks_exact(rows * cols).map(|w| PackedA::new(Mat::row_major(w, rows, cols)?)).collect::<Result<Vec<_>>>()
             };
@@ -121,7 +121,7 @@ impl<T: Scalar> Prepared for GeneralKernel<T> {
         let p = self.problem(cx.input(0)?.shape(), cx.input(1)?.shape())?;
         let shape: Shape = p.shape();
         cx.allocate(0, T::DTYPE, shape.clone())?;
-        let (x, w) = (cx.input(0)?.slice::<T>()?, cx.input(1)?.slice::<T>()?);
+        let x = cx.input(0)?.slice::<T>()?;
         let bias = cx.optional(2)?.map(|b| b.slice::<T>()).transpose()?;
         ensure!(bias.is_none_or(|b| b.len() == p.groups * p.oc), InvalidArgument, "a bias of {:?} elements", bias.map(<[T]>::len));
         let z = if self.op.residual { cx.optional(3)? } else { None };
@@ -140,7 +140,7 @@ impl<T: Scalar> Prepared for GeneralKernel<T> {
             let g = i % p.groups;
             let weights = match &self.weights {
                 Some(packed) => Lhs::Packed(&packed[g]),
-                None => Lhs::Plain(matrix(&p, w, g)?),
+                None => Lhs::Plain(matrix(&p, cx.input(1)?.slice::<T>()?, g)?),
             };
             let bias = bias.map(|b| &b[g * p.oc..(g + 1) * p.oc]);
             let addend = z.map(|z| &z[i * output..(i + 1) * output]);

@@ -131,7 +131,7 @@ impl DirectKernel {
         let input: Vec<usize> = [1, of_group * self.op.groups].into_iter().chain(kernel.iter().copied()).collect();
         let window = WindowAttrs { kernel: self.op.window.kernel.clone(), ..WindowAttrs::default() };
         let packing = self.packing(&Problem::new(&window, self.op.groups, &input, w.shape())?);
-        let pack = || {
+        let pack = |w: &Tensor| {
             let mut wide = Vec::new();
             let data = Floats::of(w.as_ref())?;
             let data = match data.same::<f32>() {

@@ -87,7 +87,7 @@ fn pack(cx: &Prepare<'_>, b: &Tensor) -> Result<Option<Arc<PackedBytes>>> {
     }
     let format = format!("bytes {} {}", simd::isa::best().name(), b.dtype());
     let (rows, cols) = (shape[rank - 2], shape[rank - 1]);
-    cx.packed.get(b, &format, || PackedBytes::new(matrix(b.as_ref(), rows, cols, (cols, 1))?)).map(Some)
+    cx.packed.get(b, &format, |b| PackedBytes::new(matrix(b.as_ref(), rows, cols, (cols, 1))?)).map(Some)
 }
 
 /// Zero points as integers: none, one for all, one for each of `len` rows or columns, or as many for each product.

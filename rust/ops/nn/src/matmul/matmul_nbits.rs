@@ -66,7 +66,7 @@ impl MatMulNBits {
             (Some(b), Some(scales), true) => {
                 // Scales and zero points belong to their weights, so where the weights lie tells them apart.
                 let format = format!("blocks {} {} {} {}", self.bits, self.block, T::DTYPE, simd::isa::best().name());
-                let pack = || PackedBlocks::new(&self.weights::<T>([Some(b.as_ref()), Some(scales), constant(3)])?);
+                let pack = |b: &base::Tensor| PackedBlocks::new(&self.weights::<T>([Some(b.as_ref()), Some(scales), constant(3)])?);
                 Some(cx.packed.get(b, &format, pack)?)
             }
             _ => None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{DType, Result, Shape, TensorRef, bail, ensure};
+use base::{DType, Result, Shape, Tensor, bail, ensure};
 use gemm::{Activation, Batch, Epilogue, Mat, MatMut, Operand, PackedB, Rhs, Scalar, Step, gemm_batched, scratch_len};
 use half::{bf16, f16};
 use op::{Prepare, Prepared, Run, Sizes};
@@ -44,7 +44,7 @@ impl Product {
         T::Acc: Factor,
     {
         let packed = match cx.constant(1) {
-            Some(b) => pack_b::<T>(cx, b.as_ref(), b, self.b)?,
+            Some(b) => pack_b::<T>(cx, b, self.b)?,
             None => None,
         };
         Ok(Box::new(Kernel::<T> { product: self.clone(), packed }))
@@ -56,19 +56,20 @@ impl Product {
 }
 
 /// A constant right operand packed, if all products share it.
-fn pack_b<T: Scalar>(cx: &Prepare<'_>, b: TensorRef<'_>, source: &base::Tensor, form: Form) -> Result<Option<Arc<PackedB<T>>>> {
-    let (shape, rank) = (b.shape(), b.rank());
+fn pack_b<T: Scalar>(cx: &Prepare<'_>, b: &Tensor, form: Form) -> Result<Option<Arc<PackedB<T>>>> {
+    let shape = b.shape();
+    let rank = shape.len();
     if rank < 2 || b.is_empty() || shape[..rank - 2].iter().any(|d| *d != 1) || (rank > 2 && form.rows_first) {
         return Ok(None);
     }
     let (rows, cols) = (shape[rank - 2], shape[rank - 1]);
     let isa = simd::isa::best();
     let format = format!("b {} {}", isa.name(), if form.transposed { "transposed" } else { "plain" });
-    let pack = || {
+    let pack = |b: &Tensor| {
         let b = Mat::row_major(b.slice::<T>()?, rows, cols)?;
         PackedB::on(isa, if form.transposed { b.transposed() } else { b })
     };
-    cx.packed.get(source, &format, pack).map(Some)
+    cx.packed.get(b, &format, pack).map(Some)
 }
 
 /// A type whose factors `alpha` and `beta` can be given as `f32`.
@@ -113,7 +114,7 @@ where
     T::Acc: Factor,
 {
     fn multiply(&self, plan: &Plan, cx: &Run<'_>) -> Result<()> {
-        let (a, b) = (cx.input(0)?.slice::<T>()?, cx.input(1)?.slice::<T>()?);
+        let a = cx.input(0)?.slice::<T>()?;
         let c = cx.output(0)?;
         ensure!(c.shape() == &*plan.shape, Fail, "the output has shape {}, not {}", Shape::from(c.shape()), plan.shape);
         let c = c.slice::<T>()?;
@@ -139,7 +140,7 @@ where
         let a = Mat::new(a, plan.m, plan.k, plan.a.row_stride, plan.a.col_stride)?;
         let b = match &self.packed {
             Some(packed) => Rhs::Packed(packed),
-            None => Rhs::Plain(Mat::new(b, plan.k, plan.n, plan.b.row_stride, plan.b.col_stride)?),
+            None => Rhs::Plain(Mat::new(cx.input(1)?.slice::<T>()?, plan.k, plan.n, plan.b.row_stride, plan.b.col_stride)?),
         };
         gemm_batched(&batch, a, b, &epilogue, MatMut::row_major(c, plan.m, plan.n)?, cx.scratch::<u8>()?)
     }

@@ -87,8 +87,8 @@ pub(super) fn prepare(weights: Weights, cx: &Prepare<'_>) -> Result<Box<dyn Prep
         Some(source) => {
             // Scales, zero points and indices belong to their weights, so where the weights lie tells them apart.
             let format = format!("blocks by index {weights:?} {}", simd::isa::best().name());
-            let pack = || {
-                let floats = weights.floats([constant(1), constant(2), constant(3), constant(4)])?;
+            let pack = |b: &base::Tensor| {
+                let floats = weights.floats([Some(b.as_ref()), constant(2), constant(3), constant(4)])?;
                 PackedB::new(Mat::row_major(&floats, weights.k, weights.n)?)
             };
             Some(cx.packed.get(source, &format, pack)?)

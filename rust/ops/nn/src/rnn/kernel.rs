@@ -90,11 +90,12 @@ impl<A: Computed> Kernel<A> {
 
     fn pack_constants(&self, cx: &Prepare<'_>, w: &Tensor, r: &Tensor) -> Result<Vec<Arc<Weights<A>>>> {
         let e = self.weight_extents(w.shape(), r.shape())?;
-        let (wide_w, wide_r) = (Floats::of(w.as_ref())?, Floats::of(r.as_ref())?);
         let one = |direction: usize| {
             // The state's weights belong to the input's, so where those lie tells them apart.
-            let format = format!("recurrent {:?} {direction} {:p} {}", self.op.kind, r.address(), simd::isa::best().name());
-            cx.packed.get(w, &format, || {
+            let format = format!("recurrent {:?} {direction} {:x} {}", self.op.kind, r.identity(), simd::isa::best().name());
+            cx.packed.get(w, &format, |w| {
+                let r = r.resident()?;
+                let (wide_w, wide_r) = (Floats::of(w.as_ref())?, Floats::of(r.as_ref())?);
                 let (w, r) = (widened(wide_w, direction, e.width() * e.elements), widened(wide_r, direction, e.width() * e.hidden));
                 pack(self.op.kind, &w, &r, &e)
             })
