@@ -2,69 +2,17 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)] // A program for people to read.
 
+mod peak;
+
 use std::hint::black_box;
-use std::time::Instant;
 
 use base::threads::{Cancel, Threads, scope};
 use gemm::{
     Batch, BlockZeros, Blockwise, ByteOutput, ByteRhs, ByteTerms, Epilogue, Lhs, Mat, MatMut, PackedB, PackedBlocks, PackedBytes,
     Precision, Rhs, blocks_gemm, byte_gemm_on, gemm_on,
 };
-use simd::{Isa, Kernel, Simd, dispatch_on, isa};
-
-/// Multiply-adds on `CHAINS` independent registers: enough to hide their latency, few enough to stay in registers.
-struct Peak<const CHAINS: usize>(usize);
-
-impl<const CHAINS: usize> Kernel for Peak<CHAINS> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f32 {
-        let (x, y) = (s.splat(black_box(0.999)), s.splat(black_box(0.001)));
-        let mut acc = [s.splat(black_box(1.0)); CHAINS];
-        for _ in 0..self.0 {
-            for a in &mut acc {
-                *a = s.fma(*a, x, y);
-            }
-        }
-        acc.iter().fold(0.0, |sum, &a| sum + s.reduce_add(a))
-    }
-}
-
-fn lanes(isa: Isa) -> usize {
-    struct Lanes;
-    impl Kernel for Lanes {
-        type Output = usize;
-        fn run<S: Simd>(self, _: S) -> usize {
-            S::LANES
-        }
-    }
-    dispatch_on(isa, Lanes)
-}
-
-/// The best of several runs, in seconds.
-fn best(mut f: impl FnMut()) -> f64 {
-    let (mut best, mut spent) = (f64::INFINITY, 0.0);
-    let mut runs = 0;
-    while runs < 10 || (spent < 0.5 && runs < 5000) {
-        let start = Instant::now();
-        f();
-        let took = start.elapsed().as_secs_f64();
-        best = best.min(took);
-        spent += took;
-        runs += 1;
-    }
-    best
-}
-
-/// Billions of floating-point operations a second, on registers alone.
-fn peak(isa: Isa) -> f64 {
-    let rounds = 1_000_000;
-    let speed = |chains: usize, took: f64| (2 * rounds * chains * lanes(isa)) as f64 / took / 1e9;
-    let few = best(|| _ = black_box(dispatch_on(isa, Peak::<5>(rounds))));
-    let many = best(|| _ = black_box(dispatch_on(isa, Peak::<12>(rounds))));
-    speed(5, few).max(speed(12, many))
-}
+use peak::{best, peak};
+use simd::{Isa, isa};
 
 fn values(len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 37) % 101) as f32 * 0.01 - 0.5).collect()
@@ -153,7 +101,7 @@ const SHAPES: [(usize, usize, usize); 9] = [
 fn main() {
     for isa in isa::available() {
         scope(Threads::new(1), &Cancel::new(), || {
-            let peak = peak(isa);
+            let peak = peak(isa, 1);
             println!("{:>8} peak {peak:.1} GFLOP/s", isa.name());
             for shape in SHAPES {
                 for (packed, transposed) in [(true, false), (false, false), (false, true)] {
