@@ -57,7 +57,7 @@ impl Buffer {
         Stored::new(file, range).map(Self::Stored)
     }
 
-    /// Lets go of the memory that the bytes `range` take where it can be had again: they are read from the file anew when somebody needs them.
+    /// Lets go of the memory that the bytes `range` take, if they are a file's: they are read from it anew when somebody needs them.
     pub fn release(&self, range: Range<usize>) {
         match self {
             #[cfg(unix)]

@@ -8,8 +8,8 @@ use crate::{Buffer, Result, ensure};
 
 /// Bytes of a file that do not lie as their type needs them: copied when somebody reads them as elements, not before.
 ///
-/// Whoever reads weights once, to pack them, reads a copy that goes when the packing is done ([`Tensor::resident`](crate::Tensor::resident));
-/// so it costs no memory that a file has its weights at odd addresses.
+/// Whoever reads weights once, to pack them, reads a copy that goes when the packing is done (`Tensor::resident`); so it costs no memory
+/// that a file has its weights at odd addresses.
 pub struct Stored {
     file: Arc<Buffer>,
     range: Range<usize>,

@@ -1,4 +1,4 @@
-//! What this machine can do at most, on one core and on all, for other measurements to be compared with: multiply-adds, and moves of memory.
+//! What this machine can do at most, on one core and on all, for other measurements to be compared with.
 
 #![allow(clippy::print_stdout)] // A program for people to read.
 

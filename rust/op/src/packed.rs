@@ -32,7 +32,8 @@ impl Packed {
         SHARED.get_or_init(Packed::default)
     }
 
-    /// What `pack` makes of `source`, or of a copy of it that does not stay; from an earlier call for the same source and `format`, if a kernel still holds it.
+    /// What `pack` makes of `source`, or of a copy of it that does not stay; from an earlier call for the same source and `format`, if
+    /// a kernel still holds it.
     /// `format` names everything else that the result depends on: layout, blocking, instruction set.
     ///
     /// # Errors
