@@ -3,7 +3,7 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("benches", "fuzz", "kernels_cuda", "python", "rust", "tests")
+FOLDERS = ("benches", "examples", "fuzz", "kernels_cuda", "python", "rust", "tests")
 SUFFIXES = {".rs", ".py", ".pyi", ".cu", ".cuh"}
 
 

@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "passes": {"base", "ir"},
     "exec": {"base", "ir", "op"},
     "session": {"base", "ir", "op", "exec", "passes", "proto"},
-    "ort-rs": {"base", "ir", "op", "session", "ops-math", "ops-tensor", "ops-nn", "ops-media", "ops-misc"},
+    "ort-rs": {"base", "ir", "op", "session", "proto", "ops-math", "ops-tensor", "ops-nn", "ops-media", "ops-misc"},
     "testkit": {"base", "ir", "op", "proto"},
     "py": {"ort-rs"},
 }

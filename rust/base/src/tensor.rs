@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Buffer, DType, Element, Layout, Memory, Result, Shape, Strings, TensorMut, TensorRef, ensure, error};
+use crate::{Buffer, DType, Element, Foreign, Layout, Memory, Result, Shape, Strings, TensorMut, TensorRef, ensure, error};
 
 /// An array of elements of one type. Cloning shares the buffer.
 #[derive(Clone)]
@@ -93,6 +93,22 @@ impl Tensor {
         let shape = shape.into();
         ensure!(Shape::checked_len(&shape) == Some(data.len()), InvalidArgument, "{} elements cannot fill shape {shape}", data.len());
         Self::new(T::DTYPE, shape, Layout::Dense, Arc::new(Buffer::copy_of(bytes)?), 0)
+    }
+
+    /// A dense tensor of the elements of `data`, which are not copied unless they lie where the runtime cannot read them.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the number of elements is not that of the shape.
+    pub fn from_vec<T: Element>(shape: impl Into<Shape>, data: Vec<T>) -> Result<Self> {
+        let shape = shape.into();
+        ensure!(Shape::checked_len(&shape) == Some(data.len()), InvalidArgument, "{} elements cannot fill shape {shape}", data.len());
+        if !(data.as_ptr() as usize).is_multiple_of(size_of::<T>().min(8)) {
+            return Self::from_slice(shape, &data);
+        }
+        let (address, bytes) = (data.as_ptr().cast(), size_of_val(data.as_slice()));
+        // SAFETY: the vector, which nobody else can reach, keeps its elements where they are until the buffer drops it.
+        let buffer = Buffer::Foreign(unsafe { Foreign::new(address, bytes, Box::new(data)) });
+        Self::new(T::DTYPE, shape, Layout::Dense, Arc::new(buffer), 0)
     }
 
     /// A dense tensor that holds a copy of `bytes`, which are its elements as they are stored (little-endian, packed types packed).
@@ -297,6 +313,19 @@ mod tests {
     fn booleans_are_checked() {
         assert!(Tensor::from_bytes(DType::Bool, [2], &[1, 2]).is_err());
         assert_eq!(Tensor::from_bytes(DType::Bool, [2], &[1, 0]).unwrap().slice::<bool>().unwrap(), [true, false]);
+    }
+
+    #[test]
+    fn vectors_are_taken_over() {
+        let data = vec![1f64, 2.0, 3.0];
+        let address = data.as_ptr();
+        let t = Tensor::from_vec([3], data).unwrap();
+        assert_eq!(t.address(), address.cast());
+        assert_eq!(t.slice::<f64>().unwrap(), [1.0, 2.0, 3.0]);
+        assert!(Tensor::from_vec([2], vec![1u8]).is_err());
+        assert!(Tensor::from_vec([0], Vec::<half::f16>::new()).unwrap().is_empty());
+        let complex = vec![num_complex::Complex::new(1f32, 2.0); 3];
+        assert_eq!(Tensor::from_vec([3], complex.clone()).unwrap().slice::<num_complex::Complex<f32>>().unwrap(), complex);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{DType, Result, SparseTensor, Tensor, bail};
+use crate::{DType, Element, Result, SparseTensor, Tensor, bail};
 
 /// The type of a value, as ONNX writes it: `tensor(float)`, `seq(tensor(int64))`, `optional(..)`, `map(..)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +97,15 @@ impl Value {
             Self::Tensor(t) => Ok(t),
             other => bail!(InvalidArgument, "a tensor is needed, not {}", other.ty()),
         }
+    }
+
+    /// The shape and the elements, row-major, of the dense tensor that this value is.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it is no tensor; as [`Tensor::slice`] when it is one of another type or layout.
+    pub fn elements<T: Element>(&self) -> Result<(&[usize], &[T])> {
+        let tensor = self.tensor()?;
+        Ok((tensor.shape(), tensor.slice()?))
     }
 
     /// The sequence that this value is.

@@ -20,7 +20,7 @@ pub use destination::Destination;
 pub use observer::{Observer, Ran, Seen};
 pub use oracle::Operators;
 pub use plan::{Order, Plan};
-pub use program::Program;
+pub use program::{Program, check_kernel};
 pub use run::Runner;
 pub use subprogram::SubProgram;
 pub use target::{CPU, Claimant, Target, claimant};

@@ -71,6 +71,15 @@ impl Unit {
     }
 }
 
+/// Builds the kernel of node `id`, and lets go of it.
+///
+/// # Errors
+/// As [`Program::new`], for this node.
+pub fn check_kernel(target: &Arc<Target>, graph: &Graph, facts: &Facts, id: NodeId) -> Result<()> {
+    let node = graph.node(id);
+    unit(target, graph, facts, id).map(drop).map_err(|e| e.at(&node.key.name, &node.name))
+}
+
 fn unit(target: &Arc<Target>, graph: &Graph, facts: &Facts, id: NodeId) -> Result<Unit> {
     let node = graph.node(id);
     let operator = target.registry.load(node)?;

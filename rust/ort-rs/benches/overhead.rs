@@ -2,11 +2,12 @@
 
 use base::DType::F32;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ort_rs::{Level, Options, RunOptions, Session, Source, Tensor, Value};
+use ort_rs::runtime::{Options, Session, Source, environment};
+use ort_rs::{Level, RunOptions, Tensor, Value};
 use testkit::{Builder, model};
 
 fn session(m: Builder) -> Session {
-    let environment = ort_rs::environment().expect("the built-in operators fit together");
+    let environment = environment([]).expect("the built-in operators fit together");
     let options = Options { level: Level::Disabled, intra_op_threads: 1, ..Options::default() };
     Session::load(&environment, Source::Bytes(&m.bytes()), options).expect("a model that loads")
 }

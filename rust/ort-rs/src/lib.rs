@@ -1,60 +1,53 @@
 //! An inference runtime for ONNX models.
 //!
 //! ```
-//! use ort_rs::{RunOptions, Session, Source, Tensor};
+//! use ort_rs::{Session, inputs};
 //!
-//! # fn model() -> Vec<u8> {
-//! #     use proto::*;
-//! #     let float = || Some(Box::new(TypeProto {
-//! #         value: Some(TypeValue::Tensor(TensorType { elem_type: Some(1), shape: None })),
-//! #         ..Default::default()
-//! #     }));
-//! #     let value = |name: &'static str| ValueInfoProto { name: name.into(), r#type: float(), ..Default::default() };
-//! #     let node = NodeProto {
-//! #         op_type: "Gather".into(),
-//! #         input: vec!["x".into(), "i".into()],
-//! #         output: vec!["y".into()],
-//! #         ..Default::default()
-//! #     };
-//! #     let index = TensorProto { name: "i".into(), data_type: Some(7), int64_data: vec![1].into(), ..Default::default() };
-//! #     let graph = GraphProto {
-//! #         node: vec![node],
-//! #         input: vec![value("x")],
-//! #         output: vec![value("y")],
-//! #         initializer: vec![index],
-//! #         ..Default::default()
-//! #     };
-//! #     let opset = OperatorSetIdProto { version: Some(21), ..Default::default() };
-//! #     ModelProto { ir_version: Some(10), graph: Some(Box::new(graph)), opset_import: vec![opset], ..Default::default() }.encode()
-//! # }
-//! let environment = ort_rs::environment()?;
-//! let session = Session::load(&environment, Source::Bytes(&model()), Default::default())?;
-//! let x = Tensor::from_slice([3], &[1f32, 2.0, 3.0])?;
-//! let outputs = session.run(&[("x", x.into())], &[], &RunOptions::default())?;
-//! assert_eq!(outputs[0].tensor()?.slice::<f32>()?, [2.0]);
+//! # let path = "examples/digits/digits.onnx";
+//! let session = Session::builder().threads(2).from_file(path)?;
+//! let image = [0f32; 64];
+//! let outputs = session.run(inputs!["images" => ([1, 1, 8, 8], &image)])?;
+//! let (shape, probabilities) = outputs["probabilities"].elements::<f32>()?;
+//! assert_eq!(shape, [1, 10]);
+//! assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
 //! # Ok::<(), ort_rs::Error>(())
 //! ```
+//!
+//! A [`Session`] is a model, ready to run from any number of threads at once; [`Session::builder`] says how it is made. Values go in by
+//! [`inputs!`] and come out as [`Outputs`]. Whatever fails gives an [`Error`] that names the node, the input, and what was expected.
+//!
+//! Operators of one's own are written with [`operator`]; [`runtime`] holds the parts that other faces, such as the Python package, are made
+//! of. With the feature `cli`, the module `cli` is the command line `ort-rs`.
 
-pub use base::{
-    Buffer, DType, Element, Error, ErrorKind, Foreign, Layout, Map, Memory, Optional, Places, Result, Sequence, Shape, SparseTensor,
-    Strings, Tensor, Type, Value,
+mod builder;
+#[cfg(feature = "cli")]
+pub mod cli;
+mod feed;
+mod inputs;
+pub mod operator;
+mod outputs;
+pub mod runtime;
+mod session;
+
+pub use ::session::{Level, Metadata, Observer, Placement, Port, PortDim, RunOptions};
+pub use base::threads::Cancel;
+pub use base::{DType, Element, Error, ErrorKind, Map, Optional, Result, Sequence, Shape, SparseTensor, Strings, Tensor, Type, Value};
+pub use builder::Builder;
+pub use feed::Feed;
+pub use inputs::Inputs;
+pub use outputs::Outputs;
+pub use session::Session;
+
+// Faces find these in `runtime`, where they are documented; at the root they stay under the names that they had there.
+#[doc(hidden)]
+pub use runtime::{
+    Buffer, Destination, Environment, Foreign, Given, Layout, Memory, Node, OpDef, Options, Places, Provider, Ran, Registry, Seen, Source,
+    check_bools, knobs, operators, packed, threads,
 };
-pub use base::{check_bools, knobs, packed, threads};
-pub use op::{OpDef, Provider, Registry};
-pub use session::{
-    Destination, Environment, Given, Level, Metadata, Node, Observer, Options, Placement, Port, PortDim, Ran, RunOptions, Seen, Session,
-    Source,
-};
 
-/// Every operator that is built in.
-pub fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [ops_math::OPS, ops_tensor::OPS, ops_nn::OPS, ops_media::OPS, ops_misc::OPS].into_iter().flatten().copied()
-}
-
-/// The environment with every operator that is built in, and the CPU.
-///
-/// # Errors
-/// `Fail` when two operators have one name.
-pub fn environment() -> Result<Environment> {
-    Ok(Environment::new(Registry::new(operators())?)?.with_block(ops_nn::channel_block()))
+/// The snippets of the guide, run as tests of documentation.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
 }

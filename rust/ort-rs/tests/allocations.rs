@@ -7,7 +7,8 @@ use std::cell::Cell;
 
 use base::DType::F32;
 use common::{session, tensor};
-use ort_rs::{RunOptions, Session, Tensor, Value};
+use ort_rs::runtime::Session;
+use ort_rs::{RunOptions, Tensor, Value};
 use testkit::{Builder, model};
 
 thread_local! {

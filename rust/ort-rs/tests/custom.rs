@@ -3,10 +3,10 @@
 mod common;
 
 use base::DType::F32;
-use common::{elements, run, tensor};
-use op::types::FLOATS;
-use op::{Infer, Kernels, Op, Run, Stateless, since};
-use ort_rs::{Environment, OpDef, Options, Registry, Result, Session, Source};
+use common::elements;
+use ort_rs::operator::types::FLOATS;
+use ort_rs::operator::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
+use ort_rs::{Result, Session, inputs};
 use testkit::model;
 
 static TRIPLE: OpDef = OpDef {
@@ -39,13 +39,15 @@ impl Stateless for Triple {
 
 #[test]
 fn a_custom_operator_runs_among_others() {
-    let mut registry = Registry::new(ort_rs::operators()).unwrap();
-    registry.add(TRIPLE.clone()).unwrap();
-    assert!(registry.add(TRIPLE.clone()).is_err(), "a name is taken once");
-    let environment = Environment::new(registry).unwrap();
     let m = model(21).opset("my.domain", 1).input("x", F32, &["n"]);
     let m = m.node_of("my.domain", "Triple", &["x"], &["a"]).node("Neg", &["a"], &["y"]).output("y");
-    let s = Session::load(&environment, Source::Bytes(&m.bytes()), Options::default()).unwrap();
-    let out = run(&s, &[("x", tensor(&[2], &[1f32, 2.]))]).unwrap();
+    let s = Session::builder().operator(TRIPLE.clone()).from_bytes(m.bytes()).unwrap();
+    let out = s.run(inputs![([2], &[1f32, 2.])]).unwrap();
     assert_eq!(elements::<f32>(&out[0]), [-3., -6.]);
+}
+
+#[test]
+fn a_name_is_taken_once() {
+    let twice = Session::builder().operator(TRIPLE.clone()).operator(TRIPLE.clone()).from_bytes([]);
+    assert!(twice.err().unwrap().detail().contains("registered twice"));
 }

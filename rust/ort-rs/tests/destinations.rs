@@ -4,7 +4,8 @@ mod common;
 
 use base::DType::F32;
 use common::{elements, session, tensor};
-use ort_rs::{Destination, ErrorKind, Options, RunOptions, Session, Source, Tensor, Value};
+use ort_rs::runtime::{Destination, Options, Session, Source};
+use ort_rs::{ErrorKind, RunOptions, Tensor, Value};
 use testkit::{Builder, model};
 
 fn chain() -> Builder {

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use base::DType::{Bool, F32};
 use common::{elements, environment, run, shape, tensor};
-use ort_rs::{Options, Session, Source, Tensor};
+use ort_rs::Tensor;
+use ort_rs::runtime::{Options, Session, Source};
 use testkit::{Builder, MockDevice, graph, model};
 
 fn load(device: &Arc<MockDevice>, m: Builder) -> Session {

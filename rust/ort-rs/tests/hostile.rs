@@ -4,7 +4,8 @@ mod common;
 
 use base::DType::{F32, F64, I64};
 use common::{environment, load, run, session, tensor};
-use ort_rs::{ErrorKind, Options, Session, Source};
+use ort_rs::ErrorKind;
+use ort_rs::runtime::{Options, Session, Source};
 use proto::Message;
 use testkit::{Builder, graph, model};
 

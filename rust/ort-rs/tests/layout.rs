@@ -4,7 +4,8 @@ mod common;
 
 use base::DType::F32;
 use common::{environment, shape};
-use ort_rs::{Level, Options, RunOptions, Session, Source, Tensor, Value};
+use ort_rs::runtime::{Options, Session, Source};
+use ort_rs::{Level, RunOptions, Tensor, Value};
 use testkit::{Builder, assert_close, model};
 
 fn random(shape: &[usize], seed: u64) -> Tensor {

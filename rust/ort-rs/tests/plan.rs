@@ -105,7 +105,7 @@ fn any_value_can_be_fetched() {
     assert_eq!((e.kind(), e.detail()), (ErrorKind::InvalidArgument, "Invalid output name:nope"));
 }
 
-fn endless() -> ort_rs::Session {
+fn endless() -> ort_rs::runtime::Session {
     let body = graph()
         .input("i", I64, &[])
         .input("c", base::DType::Bool, &[])

@@ -4,7 +4,8 @@ mod common;
 
 use base::DType::F32;
 use common::{elements, environment, run, tensor};
-use ort_rs::{Options, Session, Source, Tensor};
+use ort_rs::Tensor;
+use ort_rs::runtime::{Options, Session, Source};
 use testkit::{graph, model};
 
 #[test]

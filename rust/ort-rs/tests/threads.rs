@@ -4,7 +4,8 @@ mod common;
 
 use base::DType::{F32, I64};
 use common::{environment, tensor};
-use ort_rs::{Options, RunOptions, Session, Source, Tensor, Value};
+use ort_rs::runtime::{Options, Session, Source};
+use ort_rs::{RunOptions, Tensor, Value};
 use testkit::{Builder, assert_equal, model};
 
 /// Numbers without a pattern that sums could hide behind.

@@ -1,8 +1,6 @@
 //! What the sessions of this process share, and what it can say of itself.
 
-use std::sync::OnceLock;
-
-use ort_rs::Environment;
+use ort_rs::runtime::{self, Environment};
 use pyo3::prelude::*;
 
 use crate::error::Result;
@@ -13,8 +11,7 @@ use crate::providers::{KNOWN, SUFFIX};
 /// # Errors
 /// `Fail` when two operators have one name.
 pub(crate) fn environment() -> Result<&'static Environment> {
-    static ENVIRONMENT: OnceLock<ort_rs::Result<Environment>> = OnceLock::new();
-    Ok(ENVIRONMENT.get_or_init(ort_rs::environment).as_ref().map_err(Clone::clone)?)
+    Ok(runtime::shared()?)
 }
 
 /// The names of the providers that sessions can use here, the CPU last.

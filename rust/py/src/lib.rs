@@ -4,6 +4,7 @@ mod allocator;
 mod array;
 mod assignment;
 mod background;
+mod cli;
 mod config;
 mod core_session;
 mod device;
@@ -40,6 +41,8 @@ mod _core {
     use crate::allocator::{create_and_register_allocator, create_and_register_allocator_v2};
     #[pymodule_export]
     use crate::assignment::{OrtEpAssignedNode, OrtEpAssignedSubgraph};
+    #[pymodule_export]
+    use crate::cli::cli;
     #[pymodule_export]
     use crate::core_session::CoreSession;
     #[pymodule_export]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ort_rs::{Error, ErrorKind, Optional, Port, Session, Type, Value};
+use ort_rs::runtime::Session;
+use ort_rs::{Error, ErrorKind, Optional, Port, Type, Value};
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PySequence, PyString};

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use ort_rs::{Environment, Metadata, Options, Session, Source};
+use ort_rs::Metadata;
+use ort_rs::runtime::{Environment, Options, Session, Source};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};

@@ -38,10 +38,22 @@ pub(crate) struct Imported {
 /// # Errors
 /// `InvalidGraph` and others, each naming the node or value at fault.
 pub(crate) fn import<'m>(model: &'m ModelProto<'m>, registry: &Registry, weights: &mut Weights) -> Result<Imported> {
+    import_with(model, registry, weights, false)
+}
+
+/// Builds the graph of `model` where operators that are not known are nodes like others, to look at but not to run.
+///
+/// # Errors
+/// As [`import`].
+pub(crate) fn import_known<'m>(model: &'m ModelProto<'m>, registry: &Registry, weights: &mut Weights) -> Result<Imported> {
+    import_with(model, registry, weights, true)
+}
+
+fn import_with<'m>(model: &'m ModelProto<'m>, registry: &Registry, weights: &mut Weights, lenient: bool) -> Result<Imported> {
     let Some(proto) = &model.graph else { bail!(InvalidGraph, "the model has no graph") };
     let opsets = opsets(&model.opset_import)?;
     let functions = model.functions.iter().map(|f| (function_id(f), f)).collect();
-    let mut importer = Importer { registry, weights, functions, stack: Vec::new(), depth: 0, nodes: 0 };
+    let mut importer = Importer { registry, lenient, weights, functions, stack: Vec::new(), depth: 0, nodes: 0 };
     importer.stack.push(Scope::new(opsets.clone(), Arguments::new()));
     importer.graph(proto)?;
     let mut graph = importer.pop()?.graph;
@@ -64,11 +76,11 @@ fn function_id(f: &FunctionProto<'_>) -> (String, String, String) {
 }
 
 /// The two names of the standard domain are one.
-fn domain(name: &str) -> &str {
+pub(crate) fn domain(name: &str) -> &str {
     if name == "ai.onnx" { "" } else { name }
 }
 
-fn opsets(imports: &[OperatorSetIdProto<'_>]) -> Result<Opsets> {
+pub(crate) fn opsets(imports: &[OperatorSetIdProto<'_>]) -> Result<Opsets> {
     let version = |v: i64| u32::try_from(v).map_err(|_| error!(InvalidGraph, "an operator set cannot have version {v}"));
     imports.iter().map(|i| Ok((domain(&i.domain).to_owned(), version(i.version.unwrap_or(1))?))).collect()
 }
@@ -101,6 +113,8 @@ impl<'m> Scope<'m> {
 
 struct Importer<'m, 'w> {
     registry: &'w Registry,
+    /// Whether operators that are not known are taken for what they call themselves.
+    lenient: bool,
     weights: &'w mut Weights,
     functions: HashMap<(String, String, String), &'m FunctionProto<'m>>,
     /// The graphs being built, innermost last.
@@ -227,11 +241,14 @@ impl<'m> Importer<'m, '_> {
         let imported = self.scope()?.opsets.get(domain).copied();
         let opset = match imported {
             Some(version) => version,
-            None if domain.is_empty() => 1,
+            None if domain.is_empty() || self.lenient => 1,
             None if self.registry.knows_domain(domain) => 1,
             None => bail!(Fail, "{domain}:{}(-1) is not a registered function/op", proto.op_type),
         };
-        self.registry.resolve(domain, &proto.op_type, opset).map(Node::new)
+        match self.registry.resolve(domain, &proto.op_type, opset) {
+            Err(_) if self.lenient => Ok(Node::new(OpKey::new(domain, &proto.op_type, opset))),
+            resolved => resolved.map(Node::new),
+        }
     }
 
     /// The body of `function` with the arguments of the call `proto`.

@@ -9,13 +9,15 @@ mod place;
 mod port;
 mod profile;
 mod session;
+mod survey;
 mod weights;
 
 pub use environment::Environment;
 pub use exec::{Destination, Observer, Ran, Seen};
 pub use ir::Node;
 pub use options::{Given, Options, RunOptions, Source};
-pub use passes::Level;
+pub use passes::{Level, PASSES, Pass};
 pub use place::Placement;
 pub use port::{Port, PortDim};
 pub use session::{Metadata, Session};
+pub use survey::{Amount, ModelFunction, Operator, Problem, Survey};

@@ -15,6 +15,15 @@ pub struct Port {
     pub shape: Option<Vec<PortDim>>,
 }
 
+/// The name, the type and the sizes: `images: tensor(float)[batch,1,8,8]`.
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.ty)?;
+        let Some(dims) = &self.shape else { return Ok(()) };
+        write!(f, "[{}]", dims.iter().map(PortDim::to_string).collect::<Vec<_>>().join(","))
+    }
+}
+
 /// The size of an axis, as a model states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortDim {

@@ -403,7 +403,7 @@ fn optimize(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, options: &
     passes::optimize(graph, facts, oracle, &options, &mut |_| {}).map(drop)
 }
 
-fn decode(bytes: &[u8]) -> Result<ModelProto<'_>> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto<'_>> {
     ensure!(!bytes.is_empty(), InvalidArgument, "No graph was found in the protobuf.");
     ModelProto::decode(bytes)
 }
@@ -414,7 +414,7 @@ fn at_file(e: &Error, path: &Path) -> Error {
     Error::new(e.kind(), message)
 }
 
-fn metadata(proto: &ModelProto<'_>) -> Metadata {
+pub(crate) fn metadata(proto: &ModelProto<'_>) -> Metadata {
     let graph = proto.graph.as_deref();
     Metadata {
         producer_name: proto.producer_name.to_string(),
@@ -488,7 +488,7 @@ fn namesakes(ports: &[&Port]) -> Vec<[Axis; 2]> {
 }
 
 /// The facts of what is fed: named dimensions are symbols by name if `named`, all others symbols of their own.
-fn input_facts(graph: &Graph, ports: &[&Port], named: bool) -> Result<Facts> {
+pub(crate) fn input_facts(graph: &Graph, ports: &[&Port], named: bool) -> Result<Facts> {
     let mut facts = Facts::default();
     for v in &graph.inputs {
         let name = &graph.value(*v).name;

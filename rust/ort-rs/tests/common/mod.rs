@@ -1,12 +1,13 @@
 //! What the integration tests share.
 #![allow(dead_code, unreachable_pub)] // Each test file uses some of it.
 
-use ort_rs::{Element, Environment, Options, Result, RunOptions, Session, Source, Tensor, Value};
+use ort_rs::runtime::{Environment, Options, Session, Source};
+use ort_rs::{Element, Result, RunOptions, Tensor, Value};
 use testkit::Builder;
 
 /// The environment with all operators, for one test.
 pub fn environment() -> Environment {
-    ort_rs::environment().expect("the built-in operators fit together")
+    ort_rs::runtime::environment([]).expect("the built-in operators fit together")
 }
 
 /// A session of `model` with default options.

@@ -1,0 +1,53 @@
+//! The parts that a face is made of: the environment that sessions share, sessions as the runtime knows them, storage.
+//!
+//! Programs use [`Session`](crate::Session); this is for who builds a face of their own, or shares one [`Environment`] between sessions.
+
+use std::sync::OnceLock;
+
+pub use ::session::{Destination, Environment, Given, Node, Options, PASSES, Pass, Ran, Seen, Session, Source};
+pub use base::{Buffer, Foreign, Layout, Memory, Places, check_bools, knobs, packed, threads};
+pub use op::{OpDef, Provider, Registry};
+
+use base::Result;
+
+/// Every operator that is built in.
+///
+/// ```
+/// assert!(ort_rs::runtime::operators().any(|o| o.name == "Gather" && o.domain.is_empty()));
+/// ```
+pub fn operators() -> impl Iterator<Item = &'static OpDef> {
+    [ops_math::OPS, ops_tensor::OPS, ops_nn::OPS, ops_media::OPS, ops_misc::OPS].into_iter().flatten().copied()
+}
+
+/// An environment with every operator that is built in, the operators `more`, and the CPU.
+///
+/// # Errors
+/// `Fail` when two operators have one name.
+///
+/// ```
+/// use ort_rs::runtime::{Options, Session, Source, environment};
+/// # let path = std::path::Path::new("examples/digits/digits.onnx");
+/// let environment = environment([])?;
+/// let session = Session::load(&environment, Source::File(path), Options::default())?;
+/// assert_eq!(session.inputs()[0].name, "images");
+/// # Ok::<(), ort_rs::Error>(())
+/// ```
+pub fn environment(more: impl IntoIterator<Item = OpDef>) -> Result<Environment> {
+    let mut registry = Registry::new(operators())?;
+    more.into_iter().try_for_each(|def| registry.add(def))?;
+    Ok(Environment::new(registry)?.with_block(ops_nn::channel_block()))
+}
+
+/// The environment of the process: the built-in operators and the CPU, made when it is first needed.
+///
+/// # Errors
+/// As [`environment`].
+///
+/// ```
+/// assert_eq!(ort_rs::runtime::shared()?.providers(), ["CPUExecutionProvider"]);
+/// # Ok::<(), ort_rs::Error>(())
+/// ```
+pub fn shared() -> Result<&'static Environment> {
+    static SHARED: OnceLock<Result<Environment>> = OnceLock::new();
+    SHARED.get_or_init(|| environment([])).as_ref().map_err(Clone::clone)
+}

@@ -1,0 +1,205 @@
+//! A model, ready to run.
+
+use std::fmt;
+use std::ops::Deref;
+
+use base::Result;
+
+use crate::runtime::{Environment, Options, Source};
+use crate::{Builder, Inputs, Metadata, Outputs, Placement, Port, RunOptions, runtime};
+
+/// A model, ready to run; from any number of threads at once.
+///
+/// ```
+/// use ort_rs::{Session, inputs};
+///
+/// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+/// let outputs = session.run(inputs![([1, 1, 8, 8], vec![0f32; 64])])?;
+/// assert_eq!(outputs[0].elements::<f32>()?.0, [1, 10]);
+/// # Ok::<(), ort_rs::Error>(())
+/// ```
+pub struct Session {
+    core: runtime::Session,
+}
+
+impl Session {
+    /// Options of a session to be.
+    ///
+    /// ```
+    /// # use ort_rs::Session;
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Loads the model at `source` for an environment of one's own.
+    ///
+    /// # Errors
+    /// As [`Builder::from_file`].
+    ///
+    /// ```
+    /// # use ort_rs::{Session, runtime::{Options, Source, environment}};
+    /// let environment = environment([])?;
+    /// let bytes = std::fs::read("examples/digits/digits.onnx").unwrap();
+    /// let session = Session::load(&environment, Source::Bytes(&bytes), Options::default())?;
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn load(environment: &Environment, source: Source<'_>, options: Options) -> Result<Self> {
+        runtime::Session::load(environment, source, options).map(Self::new)
+    }
+
+    pub(crate) fn new(core: runtime::Session) -> Self {
+        Self { core }
+    }
+
+    /// What must be fed, in the model's order.
+    ///
+    /// ```
+    /// # use ort_rs::{PortDim, Session};
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// let images = &session.inputs()[0];
+    /// assert_eq!((images.name.as_str(), images.ty.to_string().as_str()), ("images", "tensor(float)"));
+    /// assert_eq!(images.shape.as_ref().unwrap()[0], PortDim::Named("batch".into()));
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn inputs(&self) -> &[Port] {
+        self.core.inputs()
+    }
+
+    /// What the model gives, in its order.
+    ///
+    /// ```
+    /// # use ort_rs::Session;
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// assert_eq!(session.outputs()[0].name, "probabilities");
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn outputs(&self) -> &[Port] {
+        self.core.outputs()
+    }
+
+    /// What may be fed in place of a default.
+    ///
+    /// ```
+    /// # use ort_rs::Session;
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// assert!(session.overridable_initializers().is_empty());
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn overridable_initializers(&self) -> &[Port] {
+        self.core.overridable_initializers()
+    }
+
+    /// What the model says of itself.
+    ///
+    /// ```
+    /// # use ort_rs::Session;
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// assert_eq!(session.metadata().graph_name, "digits");
+    /// assert_eq!(session.metadata().custom["classes"], "0 1 2 3 4 5 6 7 8 9");
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn metadata(&self) -> &Metadata {
+        self.core.metadata()
+    }
+
+    /// The names of the providers, in order of preference.
+    ///
+    /// ```
+    /// # use ort_rs::Session;
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// assert_eq!(session.providers().last().unwrap(), "CPUExecutionProvider");
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn providers(&self) -> Vec<String> {
+        self.core.providers()
+    }
+
+    /// Which provider runs each node of the optimized graph, and why.
+    ///
+    /// ```
+    /// # use ort_rs::Session;
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// assert!(session.placements().iter().all(|p| p.provider == "CPUExecutionProvider"));
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn placements(&self) -> &[Placement] {
+        self.core.placements()
+    }
+
+    /// The optimized graph as text, one line a node.
+    ///
+    /// ```
+    /// # use ort_rs::Session;
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// assert!(session.graph_text().contains("Softmax"));
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn graph_text(&self) -> String {
+        self.core.graph_text()
+    }
+
+    /// Runs the model on `inputs` and gives all outputs.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for unknown names, missing inputs, and types or shapes that are not the model's; what nodes say, each naming the
+    /// node.
+    ///
+    /// ```
+    /// # use ort_rs::{Session, inputs};
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// let outputs = session.run(inputs!["images" => ([2, 1, 8, 8], &[0f32; 128])])?;
+    /// assert_eq!(outputs["probabilities"].elements::<f32>()?.0, [2, 10]);
+    ///
+    /// let wrong = session.run(inputs!["images" => ([2, 1, 8, 8], &[0f64; 128])]);
+    /// assert!(wrong.unwrap_err().detail().contains("expected: (tensor(float))"));
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn run<'n>(&self, inputs: impl Into<Inputs<'n>>) -> Result<Outputs> {
+        self.run_with(inputs, &[], &RunOptions::default())
+    }
+
+    /// Runs the model on `inputs` as `options` say, and gives the values `names`, which may be any of the graph; none asks for all outputs.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); `Fail` when `options.cancel` ends the run.
+    ///
+    /// ```
+    /// # use ort_rs::{RunOptions, Session, inputs};
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// let image = inputs![([1, 1, 8, 8], &[0f32; 64])];
+    /// let outputs = session.run_with(image, &["scores", "pooled"], &RunOptions::default())?;
+    /// assert_eq!(outputs["pooled"].elements::<f32>()?.0, [1, 32, 4, 4]);
+    ///
+    /// let options = RunOptions::default();
+    /// options.cancel.cancel();
+    /// assert!(session.run_with(inputs![([1, 1, 8, 8], &[0f32; 64])], &[], &options).is_err());
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn run_with<'n>(&self, inputs: impl Into<Inputs<'n>>, names: &[&str], options: &RunOptions) -> Result<Outputs> {
+        let feeds = inputs.into().named(self.core.inputs())?;
+        let values = self.core.run(&feeds, names, options)?;
+        let names = match names {
+            [] => self.core.outputs().iter().map(|p| p.name.clone()).collect(),
+            names => names.iter().map(ToString::to_string).collect(),
+        };
+        Ok(Outputs::new(names, values))
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("inputs", &self.inputs()).field("outputs", &self.outputs()).finish_non_exhaustive()
+    }
+}
+
+/// A session is one of the runtime, whose further methods it has.
+impl Deref for Session {
+    type Target = runtime::Session;
+
+    fn deref(&self) -> &runtime::Session {
+        &self.core
+    }
+}
