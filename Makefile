@@ -10,20 +10,27 @@ CARGO ?= cargo
 # Cargo builds as many crates at once as there are processors; on a busy machine set JOBS.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help test rust python build wheel bench race lint format clean
+.PHONY: help demo test rust python build wheel bench race operators lint format clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
+demo: build $(VENV)/.demo ## build the package, and let it classify handwritten digits
+	$(BIN)/python examples/digits/demo.py --plot digits.png
+
 test: lint rust build python ## check and test everything
 
-$(VENV)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["test"])')
+# What a target needs of Python: what builds the package, and the extra dependencies of that name.
+$(VENV)/.%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $$($(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+		print(*p["build-system"]["requires"], *p["project"]["optional-dependencies"].get("$*", []))')
 	touch $@
 
-lint: $(VENV)/.ready ## check formats and lints, of Rust and of Python
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+lint: $(VENV)/.test ## check formats and lints, of Rust and of Python
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -j $(JOBS) -- -D warnings
 	$(BIN)/ruff check
@@ -32,28 +39,31 @@ lint: $(VENV)/.ready ## check formats and lints, of Rust and of Python
 rust: ## test the crates
 	$(CARGO) test --workspace -j $(JOBS) --no-fail-fast
 
-build: $(VENV)/.ready ## build the package, quickly, and install it where tests find it
+build: $(VENV)/.build ## build the package, quickly, and install it where tests find it
 	rm -rf $(VENV)/wheels
 	$(BIN)/maturin build --release --out $(VENV)/wheels -j $(JOBS)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(VENV)/wheels/ort_rs-*.whl
 
-python: ## test the package, and check its types
+python: $(VENV)/.test ## test the package, and check its types
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-wheel: $(VENV)/.ready ## build the wheel that is given to others
+wheel: $(VENV)/.build ## build the wheel that is given to others
 	$(BIN)/maturin build --profile dist --out dist -j $(JOBS)
 
-bench: build ## measure calls against ONNX Runtime
+bench: build $(VENV)/.test ## measure calls against ONNX Runtime
 	$(BIN)/python benches/overhead.py
 
 # MODELS is the folder of the models, RACE what else benches/race.py is told: `make race RACE="--rounds 1"`.
 MODELS ?= ../shared/models
-race: build ## race other runtimes on real models, and write docs/performance.md
-	$(BIN)/python -m pip install --quiet $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])')
+race: build $(VENV)/.test $(VENV)/.bench ## race other runtimes on real models, and write docs/performance.md
 	$(BIN)/python benches/race.py --models $(MODELS) --document $(RACE)
 
-format: $(VENV)/.ready ## format all sources
+operators: ## write docs/operators.md again
+	$(CARGO) run --quiet -p ort-rs --features cli -j $(JOBS) -- operators > docs/operators.md.new
+	mv docs/operators.md.new docs/operators.md
+
+format: $(VENV)/.test ## format all sources
 	$(CARGO) fmt --all
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format

@@ -824,6 +824,9 @@ class IOBinding:
     def clear_binding_outputs(self) -> None:
         """Unbind all outputs."""
 
+def cli(args: Sequence[str]) -> int:
+    """Run the command line `args`, the name of the program first, and give its exit status."""
+
 def get_available_providers() -> list[str]:
     """Give the names of the providers that sessions can use here, the CPU last."""
 

@@ -6,16 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
-import pytest
 
 import ort_rs
-from models import model
 from ort_rs import _core
 from ort_rs.capi import _pybind_state, onnxruntime_pybind11_state
-
-README = Path(__file__).parents[2] / "README.md"
 
 
 def test_version() -> None:
@@ -65,16 +60,3 @@ def test_import_is_light() -> None:
 def test_stubs_are_complete() -> None:
     done = subprocess.run([sys.executable, "-m", "mypy.stubtest", "ort_rs._core"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-
-
-def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the README shows works, for the model that it speaks of."""
-    snippets = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert snippets
-    body = "g (float[batch,4] x) => (float[batch,2] y) <float[4,2] w = {1, 2, 3, 4, 5, 6, 7, 8}> { hidden = MatMul(x, w) y = Relu(hidden) }"
-    (tmp_path / "model.onnx").write_bytes(model(body))
-    monkeypatch.chdir(tmp_path)
-    for snippet in snippets:
-        names: dict[str, object] = {}
-        exec(snippet, names)
-        assert isinstance(names["y"], np.ndarray)

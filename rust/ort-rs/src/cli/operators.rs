@@ -39,8 +39,8 @@ const PRIVATE: &str = "ai.ort_rs";
 const HEAD: &str = "# Operators
 
 Written by `ort-rs operators`; a test holds it to what the runtime knows. *Versions* are those of the operator set that changed the
-operator; each opset has the last one not above it. *Types* are those of the newest version, for each type variable of its signature. *Runs on* names
-the providers that have kernels; an operator that runs *by its body* is taken apart into others.
+operator; each opset has the last one not above it. *Types* are those of the newest version, for each type variable of its signature.
+*Runs on* names the providers that have kernels; an operator that runs *by its body* is taken apart into others.
 ";
 
 fn versions(def: &OpDef) -> String {
