@@ -14,6 +14,8 @@ from ort_rs._core import (
     OrtDevice,
     OrtEpAssignedNode,
     OrtEpAssignedSubgraph,
+    OrtEpDevice,
+    OrtHardwareDevice,
     OrtMemoryInfo,
     OrtValue,
     RunOptions,
@@ -28,6 +30,7 @@ from ort_rs._core import (
     get_available_providers,
     get_build_info,
     get_device,
+    get_ep_devices,
     get_version_string,
 )
 from ort_rs._enums import (
@@ -37,6 +40,8 @@ from ort_rs._enums import (
     OrtAllocatorType,
     OrtDeviceMemoryType,
     OrtDeviceVendorId,
+    OrtExecutionProviderDevicePolicy,
+    OrtHardwareDeviceType,
     OrtMemoryInfoDeviceType,
     OrtMemType,
     OrtSparseFormat,
@@ -57,6 +62,10 @@ __all__ = [
     "OrtDeviceVendorId",
     "OrtEpAssignedNode",
     "OrtEpAssignedSubgraph",
+    "OrtEpDevice",
+    "OrtExecutionProviderDevicePolicy",
+    "OrtHardwareDevice",
+    "OrtHardwareDeviceType",
     "OrtMemType",
     "OrtMemoryInfo",
     "OrtMemoryInfoDeviceType",
@@ -74,5 +83,6 @@ __all__ = [
     "get_available_providers",
     "get_build_info",
     "get_device",
+    "get_ep_devices",
     "get_version_string",
 ]

@@ -12,6 +12,8 @@ from ort_rs._enums import (
     GraphOptimizationLevel,
     OrtAllocatorType,
     OrtDeviceMemoryType,
+    OrtExecutionProviderDevicePolicy,
+    OrtHardwareDeviceType,
     OrtMemoryInfoDeviceType,
     OrtMemType,
     OrtSparseFormat,
@@ -41,6 +43,8 @@ __all__ = [
     "OrtDevice",
     "OrtEpAssignedNode",
     "OrtEpAssignedSubgraph",
+    "OrtEpDevice",
+    "OrtHardwareDevice",
     "OrtMemoryInfo",
     "OrtValue",
     "OrtValueVector",
@@ -61,6 +65,7 @@ __all__ = [
     "get_available_providers",
     "get_build_info",
     "get_device",
+    "get_ep_devices",
     "get_version_string",
     "is_dlpack_uint8_tensor",
 ]
@@ -531,8 +536,27 @@ class SessionOptions:
 
         Raises `RuntimeError` for a provider that nobody has heard of, `InvalidArgument` for one that this build has not got.
         """
+    def add_provider_for_devices(self, ep_devices: Sequence[OrtEpDevice], options: Mapping[str, str]) -> None:
+        """Add the provider of some devices of `get_ep_devices`, all of one provider.
+
+        Raises `InvalidArgument` without a device, or for devices of several providers.
+        """
+    def set_provider_selection_policy(self, policy: OrtExecutionProviderDevicePolicy) -> None:
+        """Let sessions choose their devices by a policy: of those there are, the best for it."""
+    def set_provider_selection_policy_delegate(
+        self, delegate: Callable[[list[OrtEpDevice], dict[str, str], dict[str, str], int], list[OrtEpDevice]]
+    ) -> None:
+        """Let a function choose the devices of sessions.
+
+        It gets the devices, what the model and the runtime say of themselves, and how many it may choose, and gives a list. Loading
+        raises `Fail` when it fails or chooses nothing.
+        """
+    def set_ep_context_data_read_func(self, read_func: Callable[[str, Any], None], max_data_size: int) -> None:
+        """Take who would read data that a provider keeps outside of a compiled model; no provider of this build keeps any."""
+    def clear_ep_context_data_read_func(self) -> None:
+        """Take back what `set_ep_context_data_read_func` was given."""
     def has_providers(self) -> bool:
-        """Tell whether providers have been added."""
+        """Tell whether providers have been added, or are chosen by others."""
     def set_load_cancellation_flag(self, cancel: bool) -> None:
         """End the loading of sessions with these options as soon as it can, also from another thread, until it is taken back."""
     def register_custom_ops_library(self, library_path: str | os.PathLike[str]) -> None:
@@ -642,8 +666,8 @@ class InferenceSession:
         """Describe the memory that each input is read from."""
     def get_output_memory_infos(self) -> list[OrtMemoryInfo]:
         """Describe the memory that each output is written to."""
-    def get_input_epdevices(self) -> list[Any]:
-        """Give the provider's device that reads each input; `None` for the CPU's memory, which needs none."""
+    def get_input_epdevices(self) -> list[OrtEpDevice | None]:
+        """Give the provider's device that reads each input."""
     def set_providers(
         self,
         providers: Sequence[str | tuple[str, Mapping[Any, Any]]] | None = None,
@@ -741,6 +765,50 @@ class OrtEpAssignedSubgraph:
         """Give the nodes."""
 
 @final
+class OrtHardwareDevice:
+    """A piece of hardware."""
+
+    @property
+    def type(self) -> OrtHardwareDeviceType:
+        """What kind of hardware it is."""
+    @property
+    def vendor(self) -> str:
+        """Who made it."""
+    @property
+    def vendor_id(self) -> int:
+        """The number of its maker on the PCI bus; 0 when it is not known."""
+    @property
+    def device_id(self) -> int:
+        """Which device of its maker it is."""
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What else is known of it."""
+
+@final
+class OrtEpDevice:
+    """A piece of hardware as a provider uses it."""
+
+    @property
+    def ep_name(self) -> str:
+        """The name of the provider."""
+    @property
+    def ep_vendor(self) -> str:
+        """Who made the provider."""
+    @property
+    def ep_metadata(self) -> dict[str, str]:
+        """What else the provider says of itself: its `version`."""
+    @property
+    def ep_options(self) -> dict[str, str]:
+        """The options that make the provider use the hardware."""
+    @property
+    def device(self) -> OrtHardwareDevice:
+        """The hardware."""
+    def memory_info(self, memory_type: OrtDeviceMemoryType) -> OrtMemoryInfo | None:
+        """Describe the memory of the hardware of the given kind; `None` for the CPU, which has no other than the host's."""
+    def create_sync_stream(self) -> None:
+        """Make a stream of work on the hardware; `RuntimeError`, for the CPU has none."""
+
+@final
 class SessionIOBinding:
     """Inputs and outputs of a session bound to memory: what ONNX Runtime has behind its `IOBinding`."""
 
@@ -832,6 +900,9 @@ def get_available_providers() -> list[str]:
 
 def get_all_providers() -> list[str]:
     """Give the names of the providers that ort_rs has at all, the CPU last."""
+
+def get_ep_devices() -> list[OrtEpDevice]:
+    """Give the devices that the providers of this build can use."""
 
 def get_device() -> str:
     """Give the kind of device that a session uses if it is not told otherwise."""

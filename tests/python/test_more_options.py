@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 import ort_rs
@@ -385,3 +386,64 @@ def test_terminating_is_quick() -> None:
     thread.join(60)
     assert not thread.is_alive()
     assert "terminate flag" in str(seen[0])
+
+
+def test_devices_of_providers() -> None:
+    (device,) = ort_rs.get_ep_devices()
+    theirs = onnxruntime.capi.onnxruntime_pybind11_state.get_ep_devices()[0]
+    assert device.ep_name == theirs.ep_name
+    assert (device.device.vendor, device.device.vendor_id) == (theirs.device.vendor, theirs.device.vendor_id)
+    assert device.device.type is ort_rs.OrtHardwareDeviceType.CPU
+    assert device.memory_info(ort_rs.OrtDeviceMemoryType.DEFAULT) is None
+    assert set(device.ep_metadata) == set(theirs.ep_metadata)
+    assert ort_rs.InferenceSession(ADD).get_input_epdevices()[0] is not None
+    with pytest.raises(RuntimeError):
+        device.create_sync_stream()
+
+
+def test_providers_of_devices() -> None:
+    def call(ort: ModuleType, count: int) -> Any:
+        options = ort.SessionOptions()
+        options.add_provider_for_devices(ort.get_ep_devices() * count, {})
+        return [options.has_providers(), ort.InferenceSession(ADD, options).get_providers()]
+
+    assert_same(lambda ort: call(ort, 1))
+    assert_same(lambda ort: call(ort, 0))
+
+
+def test_policies() -> None:
+    def call(ort: ModuleType) -> Any:
+        options = ort.SessionOptions()
+        options.set_provider_selection_policy(ort.OrtExecutionProviderDevicePolicy.PREFER_CPU)
+        return [options.has_providers(), ort.InferenceSession(ADD, options).get_providers()]
+
+    assert_same(call)
+    assert_same(lambda ort: ort.SessionOptions().set_provider_selection_policy(3), text=False)
+
+
+@pytest.mark.parametrize("choice", ["all", "none", "fails", "nonsense"])
+def test_delegates(choice: str) -> None:
+    def call(ort: ModuleType) -> Any:
+        seen: list[Any] = []
+
+        def delegate(devices: Any, model_metadata: Any, runtime_metadata: Any, most: int) -> Any:
+            seen.extend([len(devices), model_metadata, runtime_metadata, most])
+            return {"all": devices, "none": [], "fails": devices[:1], "nonsense": 3}[choice] if choice != "fails" else 1 / 0
+
+        options = ort.SessionOptions()
+        options.set_provider_selection_policy_delegate(delegate)
+        return [ort.InferenceSession(ADD, options).get_providers(), seen]
+
+    if choice == "nonsense":
+        with pytest.raises(native.Fail, match="delegate failed"):
+            call(ort_rs)
+        return
+    assert_same(call, text=False)
+
+
+def test_readers_of_context() -> None:
+    options = ort_rs.SessionOptions()
+    options.set_ep_context_data_read_func(lambda _name, _buffer: None, 100)
+    options.clear_ep_context_data_read_func()
+    with pytest.raises(TypeError):
+        options.set_ep_context_data_read_func(3, 1)  # type: ignore[arg-type]

@@ -31,6 +31,11 @@ pub(crate) static ORT_DEVICE_VENDOR_ID: Enumeration = Enumeration::named("OrtDev
 /// How a sparse tensor keeps its places.
 pub(crate) static ORT_SPARSE_FORMAT: Enumeration = Enumeration::named("OrtSparseFormat");
 
+/// The kinds of hardware.
+pub(crate) static ORT_HARDWARE_DEVICE_TYPE: Enumeration = Enumeration::named("OrtHardwareDeviceType");
+/// What devices are chosen for.
+pub(crate) static ORT_EXECUTION_PROVIDER_DEVICE_POLICY: Enumeration = Enumeration::named("OrtExecutionProviderDevicePolicy");
+
 impl Enumeration {
     const fn named(name: &'static str) -> Self {
         Self { name, class: PyOnceLock::new() }

@@ -13,6 +13,7 @@ mod dtype;
 mod element;
 mod enums;
 mod environment;
+mod ep_device;
 mod error;
 mod feed;
 mod fetch;
@@ -49,6 +50,8 @@ mod _core {
     use crate::device::OrtDevice;
     #[pymodule_export]
     use crate::environment::{get_all_providers, get_available_providers, get_build_info, get_device, get_version_string};
+    #[pymodule_export]
+    use crate::ep_device::{OrtEpDevice, OrtHardwareDevice, get_ep_devices};
     #[pymodule_export]
     use crate::error::{
         DeviceReset, EPFail, EngineError, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, ModelLoadCanceled, ModelLoaded,

@@ -55,7 +55,11 @@ impl Loaded {
         providers: Vec<(String, Vec<(String, String)>)>,
     ) -> Result<Self> {
         let names: Vec<String> = providers.into_iter().map(|(name, _)| name).collect();
-        let names = if names.is_empty() { options.providers().to_vec() } else { names };
+        let names = match options.selection() {
+            _ if !names.is_empty() => names,
+            Some(selection) => selection.providers(py, &origin.metadata(py)?)?,
+            None => options.providers().to_vec(),
+        };
         let core = origin.load(py, environment()?, options.to_core(names));
         let core = match core {
             Err(Failure::Runtime(_)) if options.is_cancelled() => {

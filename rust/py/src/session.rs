@@ -12,6 +12,7 @@ use crate::assignment::{self, OrtEpAssignedSubgraph};
 use crate::core_session::CoreSession;
 use crate::device::OrtDevice;
 use crate::environment::environment;
+use crate::ep_device::{OrtEpDevice, get_ep_devices};
 use crate::error::{Result, runtime_error};
 use crate::io_binding::IOBinding;
 use crate::loaded::{Loaded, node_args};
@@ -218,9 +219,10 @@ impl InferenceSession {
         Ok(self.loaded()?.core.outputs().iter().map(|_| OrtMemoryInfo::cpu()).collect())
     }
 
-    /// The provider's device that reads each input; `None` for the CPU's memory, which needs none.
-    fn get_input_epdevices(&self, py: Python<'_>) -> Result<Vec<Py<PyAny>>> {
-        Ok(self.loaded()?.core.inputs().iter().map(|_| py.None()).collect())
+    /// The provider's device that reads each input.
+    fn get_input_epdevices(&self, py: Python<'_>) -> Result<Vec<Option<Py<OrtEpDevice>>>> {
+        let device = get_ep_devices(py)?.pop();
+        Ok(self.loaded()?.core.inputs().iter().map(|_| device.as_ref().map(|d| d.clone_ref(py))).collect())
     }
 
     /// What the model says of itself.

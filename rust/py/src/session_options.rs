@@ -11,8 +11,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::config::Config;
-use crate::enums::{EXECUTION_MODE, EXECUTION_ORDER, GRAPH_OPTIMIZATION_LEVEL};
+use crate::enums::{EXECUTION_MODE, EXECUTION_ORDER, GRAPH_OPTIMIZATION_LEVEL, ORT_EXECUTION_PROVIDER_DEVICE_POLICY};
 use crate::environment::environment;
+use crate::ep_device::{OrtEpDevice, Selection};
 use crate::error::{Result, runtime_error};
 use crate::ort_value::OrtValue;
 use crate::providers;
@@ -35,6 +36,7 @@ pub(crate) struct SessionOptions {
     given: Given,
     providers: Vec<String>,
     disabled_passes: Vec<String>,
+    selection: Option<Selection>,
     cancel: Cancel,
     /// How many threads a node may use; 0 for as many as the machine gives.
     #[pyo3(get, set)]
@@ -81,6 +83,11 @@ impl SessionOptions {
     /// Leaves out passes by name.
     pub(crate) fn disable_passes(&mut self, names: Vec<String>) {
         self.disabled_passes = names;
+    }
+
+    /// Who chooses devices for sessions, if it is not who makes them.
+    pub(crate) fn selection(&self) -> Option<&Selection> {
+        self.selection.as_ref()
     }
 
     /// The providers that were added.
@@ -134,6 +141,12 @@ impl SessionOptions {
     }
 }
 
+/// Fails unless `object` can be called.
+fn callable(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    let refuse = || PyTypeError::new_err(format!("something that can be called is needed, not {}", object.get_type()));
+    if object.is_callable() { Ok(()) } else { Err(refuse()) }
+}
+
 /// The first `length` bytes of an object with a buffer: those of bytes are shared, others copied.
 fn content(buffer: &Bound<'_, PyAny>, length: usize) -> Result<Buffer> {
     let short = |have: usize| runtime_error(format!("a buffer of {have} bytes has not got {length}"));
@@ -172,6 +185,7 @@ impl SessionOptions {
             given: Given::default(),
             providers: Vec::new(),
             disabled_passes: Vec::new(),
+            selection: None,
             cancel: Cancel::new(),
             intra_op_num_threads: 0,
             inter_op_num_threads: 0,
@@ -312,9 +326,54 @@ impl SessionOptions {
         Err(Error::new(ErrorKind::InvalidArgument, text).into())
     }
 
-    /// Whether providers have been added.
+    /// Adds the provider of some devices of `get_ep_devices`, all of one provider.
+    ///
+    /// Raises `InvalidArgument` without a device, or for devices of several providers.
+    fn add_provider_for_devices(
+        &mut self,
+        py: Python<'_>,
+        ep_devices: Vec<Py<OrtEpDevice>>,
+        options: std::collections::BTreeMap<String, String>,
+    ) -> Result<()> {
+        let refuse = |text: &str| Error::new(ErrorKind::InvalidArgument, text);
+        let first = ep_devices.first().ok_or_else(|| refuse("Must provide one or more OrtEpDevice instances."))?;
+        let name = first.bind(py).get().provider();
+        if ep_devices.iter().any(|device| device.get().provider() != name) {
+            return Err(refuse("All OrtEpDevice instances must be of one provider.").into());
+        }
+        self.add_provider(name.to_owned(), options)
+    }
+
+    /// Lets sessions choose their devices by a policy, an `OrtExecutionProviderDevicePolicy`: of those there are, the best for it.
+    fn set_provider_selection_policy(&mut self, policy: &Bound<'_, PyAny>) -> PyResult<()> {
+        ORT_EXECUTION_PROVIDER_DEVICE_POLICY.number(policy)?;
+        self.selection = Some(Selection::Policy);
+        Ok(())
+    }
+
+    /// Lets a function choose the devices of sessions: it gets the devices, what the model and the runtime say of themselves, and how
+    /// many it may choose, and gives a list. Loading raises `Fail` when it fails or chooses nothing.
+    fn set_provider_selection_policy_delegate(&mut self, delegate: &Bound<'_, PyAny>) -> PyResult<()> {
+        callable(delegate)?;
+        self.selection = Some(Selection::Delegate(Arc::new(delegate.clone().unbind())));
+        Ok(())
+    }
+
+    /// Takes who would read data that a provider keeps outside of a compiled model; no provider of this build keeps any.
+    #[pyo3(signature = (read_func, max_data_size))]
+    #[allow(clippy::unused_self)] // The method of an object in Python.
+    fn set_ep_context_data_read_func(&self, read_func: &Bound<'_, PyAny>, max_data_size: usize) -> PyResult<()> {
+        let _ = max_data_size;
+        callable(read_func)
+    }
+
+    /// Takes back what `set_ep_context_data_read_func` was given.
+    #[allow(clippy::unused_self)] // The method of an object in Python.
+    fn clear_ep_context_data_read_func(&self) {}
+
+    /// Whether providers have been added, or are chosen by others.
     pub(crate) fn has_providers(&self) -> bool {
-        !self.providers.is_empty()
+        !self.providers.is_empty() || self.selection.is_some()
     }
 
     /// Ends the loading of sessions with these options as soon as it can, also from another thread, until it is taken back.
