@@ -20,10 +20,11 @@ ALLOWED: dict[str, set[str]] = {
     "ops-nn": {"base", "ir", "op", "gemm", "simd"},
     "ops-media": {"base", "ir", "op"},
     "ops-misc": {"base", "ir", "op", "gemm", "simd"},
+    "ops-ml": {"base", "ir", "op", "gemm", "simd"},
     "passes": {"base", "ir"},
     "exec": {"base", "ir", "op"},
     "session": {"base", "ir", "op", "exec", "passes", "proto"},
-    "ort-rs": {"base", "ir", "op", "session", "proto", "ops-math", "ops-tensor", "ops-nn", "ops-media", "ops-misc"},
+    "ort-rs": {"base", "ir", "op", "session", "proto", "ops-math", "ops-tensor", "ops-nn", "ops-media", "ops-misc", "ops-ml"},
     "testkit": {"base", "ir", "op", "proto"},
     "py": {"ort-rs"},
 }

@@ -16,7 +16,7 @@ use base::Result;
 /// assert!(ort_rs::runtime::operators().any(|o| o.name == "Gather" && o.domain.is_empty()));
 /// ```
 pub fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [ops_math::OPS, ops_tensor::OPS, ops_nn::OPS, ops_media::OPS, ops_misc::OPS].into_iter().flatten().copied()
+    [ops_math::OPS, ops_tensor::OPS, ops_nn::OPS, ops_media::OPS, ops_misc::OPS, ops_ml::OPS].into_iter().flatten().copied()
 }
 
 /// An environment with every operator that is built in, the operators `more`, and the CPU.

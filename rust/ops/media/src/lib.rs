@@ -18,4 +18,5 @@ pub static OPS: &[&OpDef] = &[
     &text::normalizer::STRING_NORMALIZER,
     &text::split::STRING_SPLIT,
     &text::tf_idf::TF_IDF_VECTORIZER,
+    &text::tokenizer::TOKENIZER,
 ];

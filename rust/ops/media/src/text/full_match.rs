@@ -3,7 +3,7 @@
 use base::{DType, Result, Shape, error};
 use op::types::BOOL;
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
 use super::{STRING, re2};
 
@@ -21,12 +21,9 @@ pub static REGEX_FULL_MATCH: OpDef = OpDef {
 
 /// `pattern`, anchored at both ends. Matching takes time in proportion to the text, whatever the pattern.
 fn compiled(pattern: &str) -> Result<Regex> {
-    let invalid = |e: regex::Error| error!(InvalidGraph, "Invalid regex pattern: {pattern}: {e}");
-    let translated = re2::translate(pattern)?;
-    let compile = |p: &str| RegexBuilder::new(p).octal(true).build().map_err(invalid);
     // On its own first: a pattern may not close the group around it.
-    compile(&translated)?;
-    compile(&format!(r"\A(?:{translated})\z"))
+    re2::compile(pattern)?;
+    re2::compile(&format!(r"\A(?:{pattern})\z"))
 }
 
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ pub mod normalizer;
 mod re2;
 pub mod split;
 pub mod tf_idf;
+pub mod tokenizer;
 
 use base::DType;
 use op::TypeSet;

@@ -6,13 +6,24 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use base::{Result, bail};
+use base::{Result, bail, error};
+use regex::{Regex, RegexBuilder};
+
+/// A matcher of `pattern`. Matching takes time in proportion to the text, whatever the pattern.
+///
+/// # Errors
+/// `InvalidGraph` for what is no pattern, or has no counterpart.
+pub(super) fn compile(pattern: &str) -> Result<Regex> {
+    let translated = translate(pattern)?;
+    let regex = RegexBuilder::new(&translated).octal(true).build();
+    regex.map_err(|e| error!(InvalidGraph, "Invalid regex pattern: {pattern}: {e}"))
+}
 
 /// The pattern of the `regex` crate that matches what `pattern` matches in RE2.
 ///
 /// # Errors
 /// `InvalidGraph` for what has no counterpart.
-pub(super) fn translate(pattern: &str) -> Result<String> {
+fn translate(pattern: &str) -> Result<String> {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {

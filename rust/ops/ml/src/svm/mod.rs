@@ -1,0 +1,6 @@
+//! Support vector machines.
+
+pub mod classifier;
+mod kernel;
+mod probability;
+pub mod regressor;
