@@ -1,5 +1,6 @@
 //! Operators on strings, images and signals.
 
+pub mod picture;
 pub mod signal;
 pub mod text;
 
@@ -7,6 +8,7 @@ use op::OpDef;
 
 /// The operators of this crate.
 pub static OPS: &[&OpDef] = &[
+    &picture::decoder::IMAGE_DECODER,
     &signal::dft::DFT,
     &signal::mel::MEL_WEIGHT_MATRIX,
     &signal::stft::STFT,

@@ -1,4 +1,4 @@
-//! Control flow, sequences, optionals, quantization, random numbers, sparse matrices.
+//! Control flow, sequences, optionals, quantization, random numbers, sparse matrices, steps of optimizers.
 
 pub mod control;
 mod in_place;
@@ -9,6 +9,7 @@ mod scalar;
 pub mod sequence;
 mod slices;
 pub mod sparse_matmul;
+pub mod training;
 mod types;
 
 use op::OpDef;
@@ -43,4 +44,7 @@ pub static OPS: &[&OpDef] = &[
     &sequence::length::SEQUENCE_LENGTH,
     &sequence::split::SPLIT_TO_SEQUENCE,
     &sparse_matmul::SPARSE_TO_DENSE_MATMUL,
+    &training::adagrad::ADAGRAD,
+    &training::adam::ADAM,
+    &training::momentum::MOMENTUM,
 ];

@@ -15,6 +15,7 @@ mod fold;
 mod infer;
 pub mod loss;
 pub mod matmul;
+pub mod moe;
 pub mod norm;
 mod number;
 pub mod pool;
@@ -22,6 +23,7 @@ mod real;
 pub mod resize;
 pub mod rnn;
 pub mod softmax;
+pub mod swiglu;
 pub mod vision;
 mod widen;
 mod window;
@@ -36,12 +38,17 @@ pub fn channel_block() -> u8 {
 /// The operators of this crate.
 pub static OPS: &[&OpDef] = &[
     &attention::grouped::GROUP_QUERY_ATTENTION,
+    &attention::linear::LINEAR_ATTENTION,
+    &attention::linear::MICROSOFT_LINEAR_ATTENTION,
     &attention::multi_head::MICROSOFT_ATTENTION,
     &attention::multi_head::MULTI_HEAD_ATTENTION,
     &attention::rotary::MICROSOFT_ROTARY_EMBEDDING,
     &attention::rotary::ROTARY_EMBEDDING,
     &attention::standard::ATTENTION,
+    &conv::causal::CAUSAL_CONV_WITH_STATE,
+    &conv::causal::MICROSOFT_CAUSAL_CONV_WITH_STATE,
     &conv::col2im::COL2IM,
+    &conv::deform::DEFORM_CONV,
     &conv::integer::CONV_INTEGER,
     &conv::plain::CONV,
     &conv::plain::FUSED_CONV,
@@ -59,7 +66,10 @@ pub static OPS: &[&OpDef] = &[
     &matmul::matmul_nbits::MAT_MUL_N_BITS,
     &matmul::plain::MAT_MUL,
     &matmul::quantized::Q_LINEAR_MAT_MUL,
+    &moe::plain::MOE,
+    &moe::quantized::Q_MOE,
     &norm::batch::BATCH_NORMALIZATION,
+    &norm::embed::EMBED_LAYER_NORMALIZATION,
     &norm::group::GROUP_NORMALIZATION,
     &norm::group::INSTANCE_NORMALIZATION,
     &norm::layer::LAYER_NORMALIZATION,
@@ -79,11 +89,13 @@ pub static OPS: &[&OpDef] = &[
     &pool::window::MAX_POOL,
     &resize::RESIZE,
     &resize::UPSAMPLE,
+    &rnn::dynamic::DYNAMIC_QUANTIZE_LSTM,
     &rnn::GRU,
     &rnn::LSTM,
     &rnn::RNN,
     &softmax::LOG_SOFTMAX,
     &softmax::SOFTMAX,
+    &swiglu::SWI_GLU,
     &vision::affine_grid::AFFINE_GRID,
     &vision::grid_sample::GRID_SAMPLE,
     &vision::max_roi_pool::MAX_ROI_POOL,

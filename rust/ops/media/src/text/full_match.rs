@@ -22,8 +22,8 @@ pub static REGEX_FULL_MATCH: OpDef = OpDef {
 /// `pattern`, anchored at both ends. Matching takes time in proportion to the text, whatever the pattern.
 fn compiled(pattern: &str) -> Result<Regex> {
     // On its own first: a pattern may not close the group around it.
-    re2::compile(pattern)?;
-    re2::compile(&format!(r"\A(?:{pattern})\z"))
+    re2::compile(pattern, |p| p)?;
+    re2::compile(pattern, |p| format!(r"\A(?:{p})\z"))
 }
 
 #[derive(Clone, Debug)]

@@ -9,12 +9,12 @@ use std::str::Chars;
 use base::{Result, bail, error};
 use regex::{Regex, RegexBuilder};
 
-/// A matcher of `pattern`. Matching takes time in proportion to the text, whatever the pattern.
+/// A matcher of `pattern`, around which `wrap` puts more once it is translated. Matching takes time in proportion to the text, whatever the pattern.
 ///
 /// # Errors
 /// `InvalidGraph` for what is no pattern, or has no counterpart.
-pub(super) fn compile(pattern: &str) -> Result<Regex> {
-    let translated = translate(pattern)?;
+pub(super) fn compile(pattern: &str, wrap: impl FnOnce(String) -> String) -> Result<Regex> {
+    let translated = wrap(translate(pattern)?);
     let regex = RegexBuilder::new(&translated).octal(true).build();
     regex.map_err(|e| error!(InvalidGraph, "Invalid regex pattern: {pattern}: {e}"))
 }

@@ -47,11 +47,11 @@ impl Tokenizer {
         let separators = a.opt_strings("separators")?.filter(|s| !s.is_empty());
         let words = match (a.opt_string("tokenexp")?.filter(|e| !e.is_empty()), separators) {
             (Some("."), None) => Words::Characters,
-            (Some(pattern), None) => Words::Matches(compile(pattern)?),
+            (Some(pattern), None) => Words::Matches(compile(pattern, |p| p)?),
             (None, Some(separators)) if separators.len() == 1 && separators[0].is_empty() => Words::Characters,
             (None, Some(separators)) => {
                 ensure!(separators.iter().all(|s| !s.is_empty()), InvalidGraph, "No empty separators allowed");
-                Words::Between(separators.iter().map(|s| compile(s)).collect::<Result<_>>()?)
+                Words::Between(separators.iter().map(|s| compile(s, |p| p)).collect::<Result<_>>()?)
             }
             _ => base::bail!(InvalidGraph, "either 'separators' or 'tokenexp' must be given, and not both"),
         };

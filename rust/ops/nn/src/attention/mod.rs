@@ -3,6 +3,7 @@
 mod cache;
 pub(crate) mod core;
 pub mod grouped;
+pub mod linear;
 mod masks;
 pub mod multi_head;
 pub mod rotary;

@@ -1,7 +1,9 @@
 //! Convolutions.
 
 mod bytes;
+pub mod causal;
 pub mod col2im;
+pub mod deform;
 mod depthwise;
 mod direct;
 mod general;

@@ -2,6 +2,7 @@
 
 mod activation;
 mod cell;
+pub mod dynamic;
 mod kernel;
 
 use base::{DType, Result, bail, ensure};

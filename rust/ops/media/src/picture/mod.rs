@@ -1,0 +1,3 @@
+//! Operators on pictures.
+
+pub mod decoder;

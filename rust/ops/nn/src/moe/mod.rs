@@ -1,0 +1,6 @@
+//! Mixtures of experts.
+
+mod activation;
+pub mod plain;
+pub mod quantized;
+mod route;
