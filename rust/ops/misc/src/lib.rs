@@ -16,6 +16,7 @@ use op::OpDef;
 
 /// The operators of this crate.
 pub static OPS: &[&OpDef] = &[
+    &control::flex_attention::FLEX_ATTENTION,
     &control::if_::IF,
     &control::loop_::LOOP,
     &control::scan::SCAN,

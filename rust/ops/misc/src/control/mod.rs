@@ -1,5 +1,6 @@
 //! Control flow: operators that run graphs.
 
+pub mod flex_attention;
 pub mod if_;
 pub mod loop_;
 pub mod scan;
