@@ -19,7 +19,7 @@ pub static LABEL_ENCODER: OpDef = OpDef {
         since(2, SIGNATURE, &[("T1", V2), ("T2", V2)]),
         since(4, SIGNATURE, &[("T1", V4), ("T2", V4)]),
     ],
-    load: |a| Ok(if a.since() == 1 { Box::new(classes(a)?) } else { Box::new(Mapping::One(table(a)?)) }),
+    load: |a| Ok(if a.since() == 1 { Box::new(classes(a)?) } else { Box::new(Mapping(vec![table(a)?])) }),
     kernels: Kernels::NONE.stateless::<Mapping>(),
     ..ML
 };
@@ -36,15 +36,9 @@ pub static CATEGORY_MAPPER: OpDef = OpDef {
     ..ML
 };
 
+/// One table; or two: strings to integers, then integers to strings.
 #[derive(Clone, Debug)]
-enum Mapping {
-    One(Table),
-    /// Strings to integers, or integers to strings: as the input is.
-    Either {
-        to_ints: Table,
-        to_strings: Table,
-    },
-}
+struct Mapping(Vec<Table>);
 
 /// The mapping of version 1: strings to their places, or places to strings.
 fn classes(a: &Attrs<'_>) -> Result<Mapping> {
@@ -56,7 +50,7 @@ fn classes(a: &Attrs<'_>) -> Result<Mapping> {
 fn both(a: &Attrs<'_>, strings: Vec<String>, ints: &[i64]) -> Result<Mapping> {
     let (strings, ints) = (vector(strings)?, Tensor::from_slice([ints.len()], ints)?);
     let to_ints = Table::new(&strings, ints.clone(), default(a, DType::I64)?)?;
-    Ok(Mapping::Either { to_ints, to_strings: Table::new(&ints, strings, default(a, DType::String)?)? })
+    Ok(Mapping(vec![to_ints, Table::new(&ints, strings, default(a, DType::String)?)?]))
 }
 
 fn vector(strings: Vec<String>) -> Result<Tensor> {
@@ -110,11 +104,8 @@ fn table(a: &Attrs<'_>) -> Result<Table> {
 
 impl Mapping {
     fn table(&self, dtype: DType) -> &Table {
-        match self {
-            Self::One(table) => table,
-            Self::Either { to_ints, .. } if dtype == DType::String => to_ints,
-            Self::Either { to_strings, .. } => to_strings,
-        }
+        let first = dtype == DType::String || self.0.len() == 1;
+        &self.0[usize::from(!first)]
     }
 }
 

@@ -117,7 +117,7 @@ impl<T: Number> Classifier<T> {
         for (i, out) in out.iter_mut().enumerate() {
             *out = if given[i] { values[i] } else { T::zero() };
             if let Some(base) = self.base.get(i) {
-                *out = *out + *base;
+                *out += *base;
             }
         }
         for (i, score) in out.iter().enumerate() {
@@ -143,7 +143,7 @@ impl<T: Number> Classifier<T> {
                 score = [score[0] + base, T::zero()];
                 both = true;
             }
-            [base] => score[0] = score[0] + base,
+            [base] => score[0] += base,
             _ => second = Second::Opposite,
         }
         let deciding = if given[1] { score[1] } else { score[0] };

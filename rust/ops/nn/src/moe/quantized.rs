@@ -208,7 +208,7 @@ mod tests {
     fn op(block: usize, bits: usize) -> Single {
         let s = single(&Q_MOE, 1).attr("k", 2).attr("expert_weight_bits", bits as i64).attr("block_size", block as i64);
         let s = s.attr("activation_type", "swiglu").attr("swiglu_fusion", 1).attr("normalize_routing_weights", 1);
-        let blocks = |k: usize| if block == 0 { 1 } else { k / block };
+        let blocks = |k: usize| k.checked_div(block).unwrap_or(1);
         let s = s.input([4, HIDDEN], &data(4 * HIDDEN, 0)).input([4, EXPERTS], &data(4 * EXPERTS, 1));
         let s = s.input([EXPERTS, INNER, HIDDEN * bits / 8], &codes(EXPERTS * INNER * HIDDEN * bits / 8, 2));
         let s = s
@@ -226,7 +226,7 @@ mod tests {
         let weight = |codes: &[u8], scales: &[f32], row: usize, k: usize, col: usize| {
             let at = row * k + col;
             let code = codes[at * bits / 8] >> (at * bits % 8) & (u8::MAX >> (8 - bits));
-            let scale = if block == 0 { scales[row] } else { scales[(row * k + col) / block] };
+            let scale = scales[(row * k + col).checked_div(block).unwrap_or(row)];
             (f64::from(code) - f64::from(1u32 << (bits - 1))) * f64::from(scale)
         };
         let (x, logits, bias) = (data(4 * HIDDEN, 0), data(4 * EXPERTS, 1), data(EXPERTS * INNER, 3));

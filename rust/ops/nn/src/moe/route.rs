@@ -14,6 +14,9 @@ pub(super) struct Route {
     pub(super) activation: Activation,
 }
 
+/// A product of an expert: from its number, some rows, and how many they are.
+pub(super) type Product<'a> = dyn Fn(usize, &[f32], usize) -> Result<Vec<f32>> + 'a;
+
 impl Route {
     pub(super) fn load(a: &Attrs<'_>) -> Result<Self> {
         let k = a.int("k", 1)?;
@@ -59,8 +62,8 @@ impl Route {
         x: &[f32],
         hidden: usize,
         plan: &[Vec<(usize, f32)>],
-        first: &dyn Fn(usize, &[f32], usize) -> Result<Vec<f32>>,
-        second: &dyn Fn(usize, &[f32], usize) -> Result<Vec<f32>>,
+        first: &Product<'_>,
+        second: &Product<'_>,
         out: &mut [f32],
     ) -> Result<()> {
         out.fill(0.0);
