@@ -9,7 +9,8 @@ use std::str::Chars;
 use base::{Result, bail, error};
 use regex::{Regex, RegexBuilder};
 
-/// A matcher of `pattern`, around which `wrap` puts more once it is translated. Matching takes time in proportion to the text, whatever the pattern.
+/// A matcher of `pattern`, around which `wrap` puts more once it is translated. Matching takes time in proportion to the text, whatever
+/// the pattern.
 ///
 /// # Errors
 /// `InvalidGraph` for what is no pattern, or has no counterpart.

@@ -1,7 +1,7 @@
 //! From trees as models write them to nodes that are walked.
 //!
-//! All comparisons become "at most": less than a threshold is at most its predecessor, the opposite comparisons swap their branches, equality
-//! takes two nodes and membership two for each member. What NaN does in each is kept.
+//! All comparisons become "at most": less than a threshold is at most its predecessor, the opposite comparisons swap their branches,
+//! equality takes two nodes and membership two for each member. What NaN does in each is kept.
 
 use base::{Result, bail, ensure, error};
 

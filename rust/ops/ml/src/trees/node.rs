@@ -5,8 +5,8 @@ use super::number::Number;
 /// The bit of [`Node::feature`] that says that NaN goes to `yes`.
 pub(super) const NAN_GOES_YES: u32 = 1 << 31;
 
-/// A node: on to `yes` if the feature is at most `threshold`, else (also for NaN) to `no`. With `f32` it takes 16 bytes, so that four lie in
-/// a cache line. A leaf leads to itself, and keeps its weight as its threshold.
+/// A node: on to `yes` if the feature is at most `threshold`, else (also for NaN) to `no`. With `f32` it takes 16 bytes, so that four lie
+/// in a cache line. A leaf leads to itself, and keeps its weight as its threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 pub(super) struct Node<T> {

@@ -8,8 +8,8 @@ use super::Network;
 use super::activation::CellActivation;
 use super::cell::Kind;
 
-const SIGNATURE: &str = "X:T, W:T2, R:T2, B:T?, sequence_lens:T1?, initial_h:T?, initial_c:T?, P:T?, W_scale:T, W_zero_point:T2, R_scale:T, \
-                         R_zero_point:T2 -> Y:T?, Y_h:T?, Y_c:T?";
+const SIGNATURE: &str = "X:T, W:T2, R:T2, B:T?, sequence_lens:T1?, initial_h:T?, initial_c:T?, P:T?, W_scale:T, W_zero_point:T2, \
+                         R_scale:T, R_zero_point:T2 -> Y:T?, Y_h:T?, Y_c:T?";
 
 /// DynamicQuantizeLSTM of `com.microsoft`.
 pub static DYNAMIC_QUANTIZE_LSTM: OpDef = OpDef {
