@@ -89,7 +89,11 @@ impl Frame {
     pub(crate) fn spare(&mut self, bytes: usize) -> Result<Buffer> {
         match self.spare.iter().position(|b| b.len() >= bytes) {
             Some(i) => Ok(self.spare.swap_remove(i)),
-            None => Buffer::zeroed(bytes),
+            None => {
+                // One that is too small gives way, so that runs of growing sizes do not leave a trail.
+                self.spare.pop();
+                Buffer::zeroed(bytes)
+            }
         }
     }
 
