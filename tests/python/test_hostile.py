@@ -41,6 +41,36 @@ for _ in range(int(sys.argv[2])):
 assert {"loaded", "InvalidProtobuf", "InvalidGraph"} <= kinds, kinds
 """
 
+RUN = """
+import random, sys, threading
+import ort_rs
+from mutants import feed, models
+
+kinds = set()
+draw = random.Random(int(sys.argv[1]))
+for body in models(int(sys.argv[2]), int(sys.argv[1])):
+    options = ort_rs.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = draw.choice([1, 2])
+    options.graph_optimization_level = draw.choice(
+        [ort_rs.GraphOptimizationLevel.ORT_DISABLE_ALL, ort_rs.GraphOptimizationLevel.ORT_ENABLE_ALL]
+    )
+    run = ort_rs.RunOptions()
+    # A loop may be endless: that is what the flag is for.
+    watch = threading.Timer(5, lambda: setattr(run, "terminate", True))
+    watch.start()
+    try:
+        session = ort_rs.InferenceSession(body, options)
+        feeds = {i.name: feed(draw, i.type, i.shape) for i in session.get_inputs()}
+        session.run(None, {name: value for name, value in feeds.items() if value is not None}, run)
+        kinds.add("ran")
+    except Exception as e:
+        kinds.add(type(e).__name__)
+    finally:
+        watch.cancel()
+assert {"ran", "InvalidProtobuf", "InvalidGraph", "InvalidArgument", "Fail"} <= kinds, kinds
+"""
+
 TRUNCATE = """
 import ort_rs
 from models import ADD
@@ -62,6 +92,10 @@ def python(code: str, environment: dict[str, str], *arguments: str) -> None:
 
 def test_mutated_models(pythonpath: dict[str, str]) -> None:
     python(MUTATE, pythonpath, "1", "5000")
+
+
+def test_mutated_models_of_every_operator_run(pythonpath: dict[str, str]) -> None:
+    python(RUN, pythonpath, "2", "500")
 
 
 def test_truncated_models(pythonpath: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 
 use crate::stored::Stored;
-use crate::{DeviceBuffer, Memory, Result, Strings, ensure, error};
+use crate::{DeviceBuffer, Memory, Result, Strings, ensure, ensure_room, error};
 
 /// Alignment of every buffer that is allocated here, in bytes: a cache line, and the widest vector.
 pub const ALIGNMENT: usize = 64;
@@ -183,13 +183,11 @@ impl Heap {
         if len == 0 {
             return Ok(Self { ptr: NonNull::<Aligned>::dangling().cast(), len });
         }
+        ensure_room(len)?;
         // SAFETY: the layout is not of size zero.
         let ptr = unsafe { if zeroed { alloc_zeroed(layout) } else { alloc(layout) } };
-        match NonNull::new(ptr) {
-            Some(ptr) => Ok(Self { ptr, len }),
-            None if len > 1 << 20 => Err(error!(Fail, "Failed to allocate memory for requested buffer of size {len}")),
-            None => handle_alloc_error(layout),
-        }
+        let ptr = NonNull::new(ptr).ok_or_else(|| error!(Fail, "Failed to allocate memory for requested buffer of size {len}"))?;
+        Ok(Self { ptr, len })
     }
 
     /// A copy of bytes that are in memory already; what cannot be had ends the process, as for any small allocation.

@@ -62,12 +62,24 @@ struct Inner {
     op: Option<String>,
     node: Option<String>,
     detail: String,
+    moment: Moment,
+}
+
+/// When a node failed, of which the message speaks as ONNX Runtime does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// Any other time.
+    Other,
+    /// While what its outputs are was inferred.
+    Inferring,
+    /// While it ran.
+    Running,
 }
 
 impl Error {
     /// An error of `kind` that says `detail`.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, op: None, node: None, detail: detail.into() }))
+        Self(Box::new(Inner { kind, op: None, node: None, detail: detail.into(), moment: Moment::Other }))
     }
 
     /// The same error, said of `node` of operator `op`, unless it names a node already.
@@ -77,6 +89,33 @@ impl Error {
             self.0.node = Some(node.to_owned());
         }
         self
+    }
+
+    /// The same error, said of sizes or types that an operator cannot take.
+    pub fn inferring(mut self) -> Self {
+        self.0.moment = Moment::Inferring;
+        self
+    }
+
+    /// As [`at`](Self::at), while the model is loaded: what inference finds is then a failure, as ONNX Runtime has it.
+    pub fn while_loading(self, op: &str, node: &str) -> Self {
+        self.settled(ErrorKind::Fail).at(op, node)
+    }
+
+    /// As [`at`](Self::at), while the node runs: what inference finds then is the fault of the inputs.
+    pub fn while_running(self, op: &str, node: &str) -> Self {
+        let nested = self.0.op.is_some();
+        let mut error = self.settled(ErrorKind::InvalidArgument).at(op, node);
+        if !nested {
+            error.0.moment = Moment::Running;
+        }
+        error
+    }
+
+    /// The same error, of kind `kind` where inference found a graph to be invalid.
+    fn settled(self, kind: ErrorKind) -> Self {
+        let open = self.0.moment == Moment::Inferring && self.0.kind == ErrorKind::InvalidGraph;
+        if open { self.with_kind(kind) } else { self }
     }
 
     /// The same error with `kind`.
@@ -107,10 +146,15 @@ impl Error {
 
     /// The message as ONNX Runtime writes it after its status code: place, then detail.
     pub fn message(&self) -> String {
-        match (&self.0.op, &self.0.node) {
-            (Some(op), Some(node)) if node.is_empty() => format!("{op} node: {}", self.0.detail),
-            (Some(op), Some(node)) => format!("{op} node '{node}': {}", self.0.detail),
-            _ => self.0.detail.clone(),
+        let Inner { detail, moment, .. } = &*self.0;
+        match (&self.0.op, &self.0.node, moment) {
+            (Some(op), Some(node), Moment::Running) => {
+                format!("Non-zero status code returned while running {op} node. Name:'{node}' Status Message: {detail}")
+            }
+            (Some(op), Some(node), Moment::Inferring) => format!("Node ({node}) Op ({op}) [ShapeInferenceError] {detail}"),
+            (Some(op), Some(node), Moment::Other) if node.is_empty() => format!("{op} node: {detail}"),
+            (Some(op), Some(node), Moment::Other) => format!("{op} node '{node}': {detail}"),
+            _ => detail.clone(),
         }
     }
 }
@@ -163,5 +207,17 @@ mod tests {
         assert_eq!(e.to_string(), "[ONNXRuntimeError] : 10 : INVALID_GRAPH : bad 3");
         let e = e.at("Add", "sum").at("Mul", "outer");
         assert_eq!(e.message(), "Add node 'sum': bad 3");
+    }
+
+    #[test]
+    fn the_moment_decides_on_text_and_kind() {
+        let bad = || crate::error!(InvalidGraph, "bad");
+        let e = bad().inferring().while_loading("Add", "sum");
+        assert_eq!(e.to_string(), "[ONNXRuntimeError] : 1 : FAIL : Node (sum) Op (Add) [ShapeInferenceError] bad");
+        let e = bad().inferring().while_running("Add", "sum");
+        let text = "Non-zero status code returned while running Add node. Name:'sum' Status Message: bad";
+        assert_eq!(e.to_string(), format!("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : {text}"));
+        assert_eq!(e.while_running("Loop", "outer").message(), text);
+        assert_eq!(bad().while_loading("Add", "sum").kind(), crate::ErrorKind::InvalidGraph);
     }
 }

@@ -118,7 +118,7 @@ pub fn axis_index(axis: i64, rank: usize) -> Result<usize> {
 /// The shape that `a` and `b` broadcast to, by the multidirectional rule of ONNX.
 ///
 /// # Errors
-/// `InvalidArgument` naming both shapes when an axis differs and neither size is 1.
+/// `Fail` naming both shapes when an axis differs and neither size is 1.
 pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Shape> {
     let rank = a.len().max(b.len());
     let size = |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).map_or(1, |j| s[j]);
@@ -128,7 +128,7 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Shape> {
             (x, y) if x == y => x,
             (1, y) => y,
             (x, 1) => x,
-            _ => crate::bail!(InvalidArgument, "shapes {} and {} do not broadcast: axis {i} differs", Shape::from(a), Shape::from(b)),
+            _ => crate::bail!(Fail, "shapes {} and {} do not broadcast: axis {i} differs", Shape::from(a), Shape::from(b)),
         });
     }
     Ok(out)

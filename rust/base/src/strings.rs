@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{Result, ensure_room, error};
+
 /// UTF-8 strings, stored as one buffer of bytes and one of offsets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Strings {
@@ -17,11 +19,36 @@ impl Default for Strings {
 }
 
 impl Strings {
-    /// No strings, with room for `count` of them.
-    pub fn with_capacity(count: usize) -> Self {
-        let mut offsets = Vec::with_capacity(count.saturating_add(1));
-        offsets.push(0);
-        Self { offsets, bytes: String::new() }
+    /// No strings, with room for `count` of them that take `bytes` bytes together.
+    ///
+    /// # Errors
+    /// `Fail` when the memory cannot be had.
+    pub fn with_room(count: usize, bytes: usize) -> Result<Self> {
+        let mut strings = Self::default();
+        strings.reserve(count, bytes)?;
+        Ok(strings)
+    }
+
+    /// Makes room for `count` more strings that take `bytes` bytes together.
+    ///
+    /// # Errors
+    /// `Fail` when the memory cannot be had.
+    pub fn reserve(&mut self, count: usize, bytes: usize) -> Result<()> {
+        ensure_room(count.saturating_mul(size_of::<usize>()).saturating_add(bytes))?;
+        let reserved = self.offsets.try_reserve(count).and_then(|()| self.bytes.try_reserve(bytes));
+        reserved.map_err(|_| error!(Fail, "there is no memory for {count} strings of {bytes} bytes"))
+    }
+
+    /// A copy of `items`, which may be many more than what they were chosen from.
+    ///
+    /// # Errors
+    /// `Fail` when the memory cannot be had.
+    pub fn gather<'a>(items: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
+        let mut strings = Self::with_room(items.size_hint().0, 0)?;
+        let (count, bytes) = items.clone().fold((0, 0usize), |(n, bytes), s| (n + 1, bytes.saturating_add(s.len())));
+        strings.reserve(count, bytes)?;
+        items.for_each(|s| strings.push(s));
+        Ok(strings)
     }
 
     /// How many strings there are.
@@ -62,11 +89,11 @@ impl Strings {
     }
 }
 
+/// For strings that are there already, one by one; [`Strings::gather`] is for copies of others.
 impl<S: AsRef<str>> FromIterator<S> for Strings {
     fn from_iter<I: IntoIterator<Item = S>>(items: I) -> Self {
-        let items = items.into_iter();
-        let mut strings = Self::with_capacity(items.size_hint().0);
-        items.for_each(|s| strings.push(s.as_ref()));
+        let mut strings = Self::default();
+        items.into_iter().for_each(|s| strings.push(s.as_ref()));
         strings
     }
 }
@@ -86,5 +113,13 @@ mod tests {
         let s: Strings = ["", "ä€", "x"].into_iter().collect();
         assert_eq!(s.iter().collect::<Vec<_>>(), ["", "ä€", "x"]);
         assert_eq!(s.byte_len(), 6);
+        assert_eq!(Strings::gather(s.iter()).unwrap(), s);
+    }
+
+    #[test]
+    fn more_than_fits_is_an_error() {
+        assert!(Strings::with_room(usize::MAX, 0).is_err());
+        assert!(Strings::with_room(1, usize::MAX).is_err());
+        assert!(Strings::gather(std::iter::repeat_n("x", 1 << 60)).is_err());
     }
 }

@@ -70,8 +70,7 @@ impl Tensor {
         let shape = shape.into();
         if dtype == DType::String {
             let len = Shape::checked_len(&shape).unwrap_or(usize::MAX);
-            ensure!(len <= isize::MAX as usize / 16, Fail, "cannot allocate strings of shape {shape}");
-            return Self::from_strings(shape, std::iter::repeat_n("", len).collect());
+            return Self::from_strings(shape, Strings::gather(std::iter::repeat_n("", len))?);
         }
         let bytes = Self::byte_count(dtype, &shape)?;
         Self::new(dtype, shape, Layout::Dense, Arc::new(Buffer::zeroed(bytes)?), 0)

@@ -3,24 +3,41 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Layout, Memory, Result, Shape, ensure, error};
-use op::{Alias, Sizes};
+use ir::Symbol;
+use op::{Alias, Part, Sizes};
 
 use crate::Program;
-use crate::plan::{Action, Plan, Step};
+use crate::plan::{Action, Plan, Segment, Step};
 use crate::storage::Storage;
 
 /// One segment of a plan with concrete sizes.
 pub(crate) struct Bound {
-    /// The size of each slot written in the segment, by slot; `None` for others and those sized late.
-    pub(crate) slots: Vec<Option<BoundSlot>>,
+    /// The sizes of the slots written in the segment, in order; `None` for those sized late.
+    slots: Vec<Option<BoundSlot>>,
+    /// The number of the first of them.
+    first_slot: usize,
     /// Bytes of each memory that the blocks of the segment take.
     pub(crate) arenas: Vec<(Memory, usize)>,
     /// Scratch bytes of each step of the segment; `None` where an input is sized late.
     pub(crate) scratch: Vec<Option<usize>>,
     /// The slots of the segment that lie in its blocks.
     pub(crate) blocked: Vec<u32>,
-    /// Where each block of the plan begins in its arena.
-    pub(crate) offsets: Vec<usize>,
+    /// Where each block of the segment begins in its arena.
+    offsets: Vec<usize>,
+    /// The number of the first of them.
+    first_block: usize,
+}
+
+impl Bound {
+    /// The sizes of a slot, if it is written in the segment and its sizes are known.
+    pub(crate) fn slot(&self, slot: u32) -> Option<&BoundSlot> {
+        self.slots.get((slot as usize).checked_sub(self.first_slot)?)?.as_ref()
+    }
+
+    /// Where block `block` of the segment begins in its arena.
+    pub(crate) fn block(&self, block: u32) -> usize {
+        self.offsets[block as usize - self.first_block]
+    }
 }
 
 /// A slot with concrete sizes.
@@ -31,43 +48,58 @@ pub(crate) struct BoundSlot {
     pub(crate) offset: usize,
 }
 
-/// A few recent bindings of each segment, by the values of the symbols.
+/// A few recent bindings of each segment, by the values of the symbols that its sizes speak of.
 #[derive(Default)]
 pub(crate) struct Bindings {
-    recent: Mutex<Vec<Entry>>,
+    recent: Mutex<Vec<Vec<Entry>>>,
 }
 
 struct Entry {
-    segment: usize,
     symbols: Vec<Option<i64>>,
     bound: Arc<Bound>,
 }
 
-/// How many bindings a plan remembers.
+/// How many bindings of a segment are remembered.
 const REMEMBERED: usize = 16;
 
 impl Bindings {
-    /// The binding of `segment` for these values of the symbols, made if it is not among the recent ones.
+    /// The binding of `segment` for these values of the symbols, made if it is not among the recent ones. `shapes` has a place for
+    /// each slot of the plan, all empty before and after.
     ///
     /// # Errors
     /// `InvalidArgument` when sizes disagree, naming the node.
-    pub(crate) fn get(&self, program: &Program, plan: &Plan, segment: usize, symbols: &[Option<i64>]) -> Result<Arc<Bound>> {
-        if let Some(bound) = self.find(segment, symbols) {
+    pub(crate) fn get(
+        &self,
+        program: &Program,
+        plan: &Plan,
+        segment: usize,
+        symbols: &[Option<i64>],
+        shapes: &mut [Option<Shape>],
+    ) -> Result<Arc<Bound>> {
+        let speaks_of = &plan.speaks_of[segment];
+        if let Some(bound) = self.find(segment, speaks_of, symbols) {
             return Ok(bound);
         }
-        let bound = Arc::new(bind(program, plan, segment, symbols)?);
+        let mut binder = Binder::new(program, plan, segment, symbols, shapes);
+        let bound = binder.bind();
+        binder.clear();
+        let bound = Arc::new(bound?);
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.resize_with(plan.segments.len(), Vec::new);
+        let recent = &mut recent[segment];
         if recent.len() == REMEMBERED {
             recent.remove(0);
         }
-        recent.push(Entry { segment, symbols: symbols.to_vec(), bound: bound.clone() });
+        recent.push(Entry { symbols: speaks_of.iter().map(|s| symbols[s.0 as usize]).collect(), bound: bound.clone() });
         Ok(bound)
     }
 
     /// A recent binding; it becomes the most recent one.
-    fn find(&self, segment: usize, symbols: &[Option<i64>]) -> Option<Arc<Bound>> {
+    fn find(&self, segment: usize, speaks_of: &[Symbol], symbols: &[Option<i64>]) -> Option<Arc<Bound>> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = recent.iter().rposition(|e| e.segment == segment && e.symbols == symbols)?;
+        let recent = recent.get_mut(segment)?;
+        let same = |e: &Entry| speaks_of.iter().zip(&e.symbols).all(|(s, value)| symbols[s.0 as usize] == *value);
+        let place = recent.iter().rposition(same)?;
         let bound = recent[place].bound.clone();
         if place + 1 < recent.len() {
             recent[place..].rotate_left(1);
@@ -76,32 +108,50 @@ impl Bindings {
     }
 }
 
-fn bind(program: &Program, plan: &Plan, segment: usize, symbols: &[Option<i64>]) -> Result<Bound> {
-    let first = plan.segments[segment];
-    let end = plan.segments.get(segment + 1).copied().unwrap_or(plan.steps.len());
-    let mut binder = Binder { program, plan, symbols, shapes: vec![None; plan.slots.len()], bound: Vec::new() };
-    binder.bound.resize_with(plan.slots.len(), || None);
-    let mut scratch = Vec::with_capacity(end - first);
-    for step in &plan.steps[first..end] {
-        let node = program.graph().node(step.node);
-        scratch.push(binder.step(step).map_err(|e| e.at(&node.key.name, &node.name))?);
-    }
-    let (arenas, offsets, blocked) = binder.blocks(segment)?;
-    for step in &plan.steps[first..end] {
-        binder.pieces(step)?;
-    }
-    Ok(Bound { slots: binder.bound, arenas, scratch, blocked, offsets })
-}
-
 struct Binder<'a> {
     program: &'a Program,
     plan: &'a Plan,
+    segment: Segment,
     symbols: &'a [Option<i64>],
-    shapes: Vec<Option<Shape>>,
+    /// The shapes of all slots that the segment reads or writes.
+    shapes: &'a mut [Option<Shape>],
+    /// The slots that have a shape there.
+    filled: Vec<usize>,
+    /// The slots of the segment, in order.
     bound: Vec<Option<BoundSlot>>,
 }
 
-impl Binder<'_> {
+impl<'a> Binder<'a> {
+    fn new(program: &'a Program, plan: &'a Plan, segment: usize, symbols: &'a [Option<i64>], shapes: &'a mut [Option<Shape>]) -> Self {
+        let segment = plan.segment(segment);
+        let mut bound = Vec::new();
+        bound.resize_with(segment.slots.len(), || None);
+        Self { program, plan, segment, symbols, shapes, filled: Vec::new(), bound }
+    }
+
+    fn bind(&mut self) -> Result<Bound> {
+        let steps = &self.plan.steps[self.segment.steps.clone()];
+        let mut scratch = Vec::with_capacity(steps.len());
+        for step in steps {
+            let node = self.program.graph().node(step.node);
+            scratch.push(self.step(step).map_err(|e| e.while_running(&node.key.name, &node.name))?);
+        }
+        let (arenas, offsets, blocked) = self.blocks()?;
+        steps.iter().try_for_each(|step| self.pieces(step))?;
+        let (first_slot, first_block) = (self.segment.slots.start, self.segment.blocks.start);
+        Ok(Bound { slots: std::mem::take(&mut self.bound), first_slot, arenas, scratch, blocked, offsets, first_block })
+    }
+
+    /// Leaves no shape behind.
+    fn clear(&mut self) {
+        self.filled.drain(..).for_each(|slot| self.shapes[slot] = None);
+    }
+
+    /// The place of a slot that the segment writes.
+    fn bound(&mut self, slot: usize) -> &mut Option<BoundSlot> {
+        &mut self.bound[slot - self.segment.slots.start]
+    }
+
     /// Binds what `step` writes, and gives the scratch bytes it needs.
     fn step(&mut self, step: &Step) -> Result<Option<usize>> {
         for slot in step.wires.inputs.iter().chain(&step.wires.outputs).flatten() {
@@ -136,13 +186,14 @@ impl Binder<'_> {
             shape.push(size);
         }
         self.shapes[index] = Some(shape);
+        self.filled.push(index);
         Ok(())
     }
 
     fn bind_output(&mut self, slot: u32) -> Result<()> {
         let s = &self.plan.slots[slot as usize];
-        if let (Some(shape), false) = (&self.shapes[slot as usize], matches!(s.storage, Storage::Free)) {
-            self.bound[slot as usize] = Some(BoundSlot { shape: shape.clone(), layout: s.layout.clone(), offset: 0 });
+        if let (Some(shape), false) = (self.shapes[slot as usize].clone(), matches!(s.storage, Storage::Free)) {
+            *self.bound(slot as usize) = Some(BoundSlot { shape, layout: s.layout.clone(), offset: 0 });
         }
         Ok(())
     }
@@ -165,27 +216,35 @@ impl Binder<'_> {
         value.iter().map(|d| d.eval(self.symbols)).collect()
     }
 
+    /// Where the parts `indices` of a step's whole lie.
+    fn parts(&self, step: &Step, indices: impl Iterator<Item = usize>) -> Result<Vec<Result<Part>>> {
+        let operator = self.program.target.registry.load(self.program.graph().node(step.node))?;
+        self.sizes(step, |sizes| indices.map(|i| operator.part(sizes, i)).collect())
+    }
+
     /// Where the outputs of a step lie in its input 0.
     fn share(&mut self, step: &Step) -> Result<()> {
         let alias = step.alias(self.program)?;
         let Some(source) = step.wires.inputs[0] else { return Ok(()) };
+        let written = step.wires.outputs.iter().enumerate().filter(|(_, s)| s.is_some()).map(|(i, _)| i);
+        let mut parts = if alias == Alias::Same { Vec::new() } else { self.parts(step, written)? }.into_iter();
         for (i, slot) in step.wires.outputs.iter().enumerate().filter_map(|(i, s)| s.map(|s| (i, s as usize))) {
             let (Some(from), Some(to)) = (&self.shapes[source as usize], &self.shapes[slot]) else {
                 base::bail!(Fail, "a shared value is sized late");
             };
             if alias == Alias::Same {
                 let (a, b) = (Shape::checked_len(from), Shape::checked_len(to));
-                ensure!(a == b, InvalidArgument, "Input shape:{from}, requested shape:{to}: the numbers of elements differ");
+                ensure!(a == b, Fail, "Input shape:{from}, requested shape:{to}: the numbers of elements differ");
                 continue;
             }
-            let operator = self.program.target.registry.load(self.program.graph().node(step.node))?;
-            let part = self.sizes(step, |sizes| operator.part(sizes, i))??;
+            let Some(part) = parts.next() else { base::bail!(Fail, "output {i} is no part") };
+            let part = part?;
             let (dims, from) = (to.clone(), from.clone());
             let layout = Layout::Strided(part.strides);
             check_part(&from, &dims, &layout, part.offset)?;
             let layout = if layout.is_dense(&dims) { Layout::Dense } else { layout };
             let bytes = self.plan.slots[slot].dtype.and_then(base::DType::size).ok_or_else(|| error!(Fail, "packed parts"))?;
-            if let Some(bound) = &mut self.bound[slot] {
+            if let Some(bound) = self.bound(slot) {
                 *bound = BoundSlot { layout, offset: part.offset * bytes, ..std::mem::take(bound) };
             }
         }
@@ -194,13 +253,15 @@ impl Binder<'_> {
 
     /// Lays the blocks of the segment one after another.
     #[allow(clippy::type_complexity)] // Three plain lists, taken apart at once.
-    fn blocks(&mut self, segment: usize) -> Result<(Vec<(Memory, usize)>, Vec<usize>, Vec<u32>)> {
-        let mut bytes = vec![0usize; self.plan.blocks.len()];
+    fn blocks(&self) -> Result<(Vec<(Memory, usize)>, Vec<usize>, Vec<u32>)> {
+        let Segment { slots, blocks, .. } = &self.segment;
+        let mut bytes = vec![0usize; blocks.len()];
         let mut blocked = Vec::new();
-        for (slot, s) in self.plan.slots.iter().enumerate().filter(|(i, _)| self.bound[*i].is_some()) {
-            match s.storage {
+        for slot in slots.clone().zip(&self.bound).filter(|(_, b)| b.is_some()).map(|(slot, _)| slot) {
+            match self.plan.slots[slot].storage {
                 Storage::Block(block) => {
-                    bytes[block as usize] = bytes[block as usize].max(self.bytes(slot)?);
+                    let bytes = &mut bytes[block as usize - blocks.start];
+                    *bytes = self.bytes(slot)?.max(*bytes);
                     blocked.push(slot as u32);
                 }
                 Storage::PartOf { .. } => blocked.push(slot as u32),
@@ -209,7 +270,7 @@ impl Binder<'_> {
         }
         let mut arenas: Vec<(Memory, usize)> = Vec::new();
         let mut offsets = vec![0; bytes.len()];
-        for (i, block) in self.plan.blocks.iter().enumerate().filter(|(_, b)| b.segment == segment) {
+        for (i, block) in self.plan.blocks[blocks.clone()].iter().enumerate() {
             let known = arenas.iter().position(|(m, _)| *m == block.memory);
             let arena = known.unwrap_or_else(|| {
                 arenas.push((block.memory, 0));
@@ -227,7 +288,7 @@ impl Binder<'_> {
         let shape = self.shapes[slot].as_ref();
         let len = shape.and_then(|shape| s.layout.stored_len(shape));
         let bytes = len.zip(s.dtype).and_then(|(n, d)| d.bytes_of(n));
-        bytes.ok_or_else(|| error!(InvalidArgument, "a tensor of shape {shape:?} is too large"))
+        bytes.ok_or_else(|| error!(Fail, "a tensor of shape {shape:?} is too large"))
     }
 
     /// Where the inputs of a Concat that is written in place lie in its output.
@@ -235,15 +296,16 @@ impl Binder<'_> {
         if step.action != Action::Nothing {
             return Ok(());
         }
-        let operator = self.program.target.registry.load(self.program.graph().node(step.node))?;
-        for (i, slot) in step.wires.inputs.iter().enumerate().filter_map(|(i, s)| s.map(|s| (i, s as usize))) {
-            let part = self.sizes(step, |sizes| operator.part(sizes, i))??;
+        let given = step.wires.inputs.iter().enumerate().filter(|(_, s)| s.is_some()).map(|(i, _)| i);
+        let parts = self.parts(step, given)?;
+        for (slot, part) in step.wires.inputs.iter().flatten().map(|s| *s as usize).zip(parts) {
+            let part = part?;
             let whole = step.wires.outputs[0].and_then(|w| self.shapes[w as usize].clone()).unwrap_or_default();
             let shape = self.shapes[slot].clone().unwrap_or_default();
             check_part(&whole, &shape, &Layout::Dense, part.offset)?;
             ensure!(Layout::Strided(part.strides).is_dense(&shape), Fail, "a piece of a whole is not dense");
             let bytes = self.plan.slots[slot].dtype.and_then(base::DType::size).ok_or_else(|| error!(Fail, "packed parts"))?;
-            if let Some(bound) = &mut self.bound[slot] {
+            if let Some(bound) = self.bound(slot) {
                 bound.offset = part.offset * bytes;
             }
         }

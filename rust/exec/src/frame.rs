@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::{Buffer, Memory, Result};
+use base::{Buffer, Memory, Result, Shape};
 use op::{Slot, SlotTensor};
 
 use crate::Target;
@@ -14,6 +14,8 @@ use crate::storage::Storage;
 pub(crate) struct Frame {
     pub(crate) slots: Vec<Slot>,
     pub(crate) symbols: Vec<Option<i64>>,
+    /// Shapes by slot, while a segment is bound; empty at all other times.
+    pub(crate) shapes: Vec<Option<Shape>>,
     segments: Vec<SegmentMemory>,
     scratch: Buffer,
     /// Scratch memory for nodes that run at the same time.
@@ -31,7 +33,14 @@ impl Frame {
         let slots = plan.slots.iter().map(|s| crate::plan::constant(&s.storage).cloned().map_or(Slot::Empty, Slot::Value));
         let mut segments = Vec::new();
         segments.resize_with(plan.segments.len(), SegmentMemory::default);
-        Ok(Self { slots: slots.collect(), symbols: vec![None; plan.symbols], segments, scratch: Buffer::uninit(0)?, spare: Vec::new() })
+        Ok(Self {
+            slots: slots.collect(),
+            symbols: vec![None; plan.symbols],
+            shapes: vec![None; plan.slots.len()],
+            segments,
+            scratch: Buffer::uninit(0)?,
+            spare: Vec::new(),
+        })
     }
 
     /// Makes the memory of `segment` fit `bound`, and points the slots in it there.
@@ -63,15 +72,14 @@ impl Frame {
             Storage::PartOf { whole, .. } => whole,
             _ => slot,
         };
-        let (Storage::Block(block), Some(size), Some(dtype)) = (&plan.slots[whole as usize].storage, &bound.slots[slot as usize], s.dtype)
-        else {
+        let (Storage::Block(block), Some(size), Some(dtype)) = (&plan.slots[whole as usize].storage, bound.slot(slot), s.dtype) else {
             base::bail!(Fail, "slot {slot} lies in no block");
         };
         let place = &plan.blocks[*block as usize];
         let segment = &self.segments[place.segment];
         let arena = segment.arenas.iter().find(|(m, _)| *m == place.memory);
         let (Some((_, arena)), Some(home)) = (arena, &segment.bound) else { base::bail!(Fail, "block {block} has no memory yet") };
-        let address = arena.address().cast_mut().wrapping_add(home.offsets[*block as usize] + size.offset);
+        let address = arena.address().cast_mut().wrapping_add(home.block(*block) + size.offset);
         let (shape, layout) = (size.shape.clone(), size.layout.clone());
         self.slots[slot as usize] = Slot::Tensor(SlotTensor { dtype, shape, layout, memory: s.memory, address, owner: None });
         Ok(())

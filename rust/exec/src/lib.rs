@@ -1,5 +1,6 @@
 //! Plans of a graph, their binding to sizes, and their run.
 
+mod allowance;
 mod bind;
 mod copy;
 mod destination;

@@ -3,33 +3,39 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use base::{Result, Value, bail};
 use ir::{Dim, Fact, Facts, Graph, Layouts, Node, OpKey, Oracle, Symbols};
 use op::{InferSubgraph, PlanSubgraph, SubPlan, run_alone};
 
+use crate::allowance::Allowance;
 use crate::{SubProgram, Target, claimant};
-
-/// Results of constant folding larger than this many bytes, and larger than the inputs, stay computed at run time.
-const FOLD_LIMIT: usize = 16 << 20;
 
 /// The operators of a target, as passes and inference ask them.
 #[derive(Clone)]
 pub struct Operators {
     target: Arc<Target>,
     opsets: Arc<BTreeMap<String, u32>>,
+    allowance: Arc<Allowance>,
 }
 
 impl Operators {
     /// The operators of `target`.
     pub fn new(target: Arc<Target>) -> Self {
-        Self { target, opsets: Arc::default() }
+        Self { target, opsets: Arc::default(), allowance: Arc::default() }
     }
 
     /// The same for a model that imports `opsets`.
     #[must_use]
     pub fn with_opsets(self, opsets: BTreeMap<String, u32>) -> Self {
         Self { opsets: Arc::new(opsets), ..self }
+    }
+
+    /// The same for a model with so many bytes of constants: the more it has, the more may be computed ahead.
+    #[must_use]
+    pub fn with_constants(self, bytes: usize) -> Self {
+        Self { allowance: Arc::new(Allowance::of(bytes)), ..self }
     }
 }
 
@@ -45,11 +51,12 @@ impl Oracle for Operators {
         let facts: Vec<Option<Fact>> = inputs.iter().map(|v| v.clone().map(Fact::constant)).collect();
         let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
         let outputs = self.infer(node, &facts, &mut Symbols::default())?;
-        let given: usize = inputs.iter().flatten().map(bytes_of_value).sum();
-        if outputs.iter().any(|f| bytes_of(f).is_some_and(|n| n > FOLD_LIMIT.max(given))) {
-            return Ok(None);
-        }
-        run_alone(&self.target.registry, node, inputs, &facts, self).map(Some)
+        let made = outputs.iter().filter_map(bytes_of).fold(0, usize::saturating_add);
+        let Some(cancel) = self.allowance.spend(made) else { return Ok(None) };
+        let start = Instant::now();
+        let values = run_alone(&self.target.registry, node, inputs, &facts, self, &cancel);
+        self.allowance.took(start.elapsed());
+        values.map(Some)
     }
 
     fn body(&self, node: &Node, inputs: &[Option<&Fact>]) -> Result<Option<Graph>> {
@@ -109,13 +116,10 @@ impl InferSubgraph for Recorder<'_> {
     }
 }
 
+/// The bytes a tensor of known sizes takes; `usize::MAX` when they overflow.
 fn bytes_of(fact: &Fact) -> Option<usize> {
-    let len = base::Shape::checked_len(&fact.known_shape()?)?;
-    fact.dtype()?.bytes_of(len)
-}
-
-fn bytes_of_value(value: &Value) -> usize {
-    value.tensor().ok().and_then(|t| t.dtype().bytes_of(t.len())).unwrap_or(0)
+    let (dtype, shape) = (fact.dtype()?, fact.known_shape()?);
+    Some(base::Shape::checked_len(&shape).and_then(|len| dtype.bytes_of(len)).unwrap_or(usize::MAX))
 }
 
 impl InferSubgraph for Operators {

@@ -2,7 +2,8 @@
 //!
 //! Nothing here depends on concrete sizes: sizes stay symbolic until a plan is bound (`bind.rs`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use base::{DType, Layout, Memory, Result, Type, Value, bail};
 use ir::{Dim, Dims, Fact, NodeId, Symbol, ValueId};
@@ -24,14 +25,16 @@ pub struct Plan {
     pub(crate) fetches: Vec<u32>,
     /// Memory that values take turns in.
     pub(crate) blocks: Vec<Block>,
-    /// The first step of each segment; sizes in a segment are known when it starts.
-    pub(crate) segments: Vec<usize>,
+    /// Where each segment begins; sizes in a segment are known when it starts.
+    pub(crate) segments: Vec<Start>,
     /// How many symbols sizes speak of.
     pub(crate) symbols: usize,
     /// The slot from which each fetched value has its buffer, where that is made during the run.
     pub(crate) roots: Vec<Option<u32>>,
     /// For each step, the wave that it belongs to; none where steps run one after the other.
     pub(crate) waves: Vec<usize>,
+    /// For each segment, the symbols that the sizes in it speak of.
+    pub(crate) speaks_of: Vec<Vec<Symbol>>,
 }
 
 /// In which order the nodes of a plan run.
@@ -42,6 +45,21 @@ pub enum Order {
     Serial,
     /// Those that do not wait for each other at the same time, at the price of more memory.
     Waves,
+}
+
+/// Where a segment begins: the numbers of its first step, slot and block. All three are numbered segment by segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Start {
+    pub(crate) step: usize,
+    pub(crate) slot: usize,
+    pub(crate) block: usize,
+}
+
+/// The steps, slots and blocks of one segment.
+pub(crate) struct Segment {
+    pub(crate) steps: Range<usize>,
+    pub(crate) slots: Range<usize>,
+    pub(crate) blocks: Range<usize>,
 }
 
 /// One node to run.
@@ -119,9 +137,11 @@ impl Plan {
             symbols: program.facts().symbols.len(),
             roots: Vec::new(),
             waves,
+            speaks_of: Vec::new(),
         };
         assign(program, &mut plan)?;
         plan.roots = plan.fetches.iter().map(|slot| plan.root(*slot)).collect();
+        plan.speaks_of = (0..plan.segments.len()).map(|i| plan.symbols_in(program, i)).collect::<Result<_>>()?;
         Ok(plan)
     }
 }
@@ -139,6 +159,29 @@ impl Plan {
             }
             _ => None,
         }
+    }
+
+    /// What segment `i` consists of.
+    pub(crate) fn segment(&self, i: usize) -> Segment {
+        let all = Start { step: self.steps.len(), slot: self.slots.len(), block: self.blocks.len() };
+        let (start, end) = (self.segments[i], self.segments.get(i + 1).copied().unwrap_or(all));
+        Segment { steps: start.step..end.step, slots: start.slot..end.slot, blocks: start.block..end.block }
+    }
+
+    /// The symbols that decide on the sizes in segment `i`.
+    fn symbols_in(&self, program: &Program, i: usize) -> Result<Vec<Symbol>> {
+        let mut found = BTreeSet::new();
+        for wires in self.steps[self.segment(i).steps].iter().map(|s| &s.wires) {
+            for slot in wires.inputs.iter().chain(&wires.outputs).flatten().map(|s| &self.slots[*s as usize]) {
+                let values = program.facts().fact(slot.value)?.value.iter().flat_map(|v| v.iter());
+                for dim in slot.dims.iter().flatten().chain(values) {
+                    dim.for_each_symbol(&mut |s| {
+                        found.insert(s);
+                    });
+                }
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 }
 
@@ -163,14 +206,22 @@ struct Draft<'p> {
     slot_of: HashMap<ValueId, u32>,
     feeds: Vec<u32>,
     steps: Vec<Step>,
-    segments: Vec<usize>,
+    segments: Vec<Start>,
     settled: Vec<bool>,
 }
 
 impl<'p> Draft<'p> {
     fn new(program: &'p Program) -> Self {
         let settled = vec![false; program.facts().symbols.len()];
-        Self { program, slots: Vec::new(), slot_of: HashMap::new(), feeds: Vec::new(), steps: Vec::new(), segments: vec![0], settled }
+        Self {
+            program,
+            slots: Vec::new(),
+            slot_of: HashMap::new(),
+            feeds: Vec::new(),
+            steps: Vec::new(),
+            segments: vec![Start::default()],
+            settled,
+        }
     }
 
     /// Slots for what the caller gives; the sizes of its axes settle their symbols.
@@ -229,11 +280,11 @@ impl<'p> Draft<'p> {
             outputs.push(Some(self.add(v, if known && numbers { Storage::Own } else { Storage::Free })?));
         }
         let settles = self.settle(&outputs);
-        let wires = Wires { inputs, given, outputs };
+        let wires = Wires { inputs, given, outputs, ending: 0 };
         let ends_segment = !settles.is_empty();
         self.steps.push(Step { node: id, wires, action: Action::Kernel, releases: Vec::new(), sized_late, settles });
         if ends_segment {
-            self.segments.push(self.steps.len());
+            self.segments.push(Start { step: self.steps.len(), slot: self.slots.len(), block: 0 });
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ impl Runner {
     ///
     /// # Errors
     /// `InvalidArgument` when feeds disagree with the graph; what nodes say, naming the node; `Fail` when `cancel` fires.
-    pub fn run<'v>(&self, feeds: impl IntoIterator<Item = &'v Value>, cancel: &Cancel) -> Result<Vec<Value>> {
+    pub fn run(&self, feeds: impl IntoIterator<Item = Value>, cancel: &Cancel) -> Result<Vec<Value>> {
         self.run_into(feeds, &[], cancel, None)
     }
 
@@ -67,9 +67,9 @@ impl Runner {
     ///
     /// # Errors
     /// As [`run`](Self::run); `InvalidArgument` when a value does not fit its destination.
-    pub fn run_into<'v>(
+    pub fn run_into(
         &self,
-        feeds: impl IntoIterator<Item = &'v Value>,
+        feeds: impl IntoIterator<Item = Value>,
         destinations: &[Option<&Destination>],
         cancel: &Cancel,
         observer: Option<&Observer>,
@@ -93,21 +93,24 @@ pub(crate) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn run<'v>(&mut self, feeds: impl IntoIterator<Item = &'v Value>) -> Result<Vec<Value>> {
+    fn run(&mut self, feeds: impl IntoIterator<Item = Value>) -> Result<Vec<Value>> {
         self.feed(feeds)?;
         if !self.destinations.is_empty() {
             self.homes = self.find_homes();
         }
         let plan = &self.runner.plan;
-        for (segment, first) in plan.segments.iter().enumerate() {
-            let end = plan.segments.get(segment + 1).copied().unwrap_or(plan.steps.len());
-            if first == &end {
+        for segment in 0..plan.segments.len() {
+            let steps = plan.segment(segment).steps;
+            if steps.is_empty() {
                 continue;
             }
-            let bound = self.runner.bindings.get(&self.runner.program, plan, segment, &self.frame.symbols)?;
+            let Frame { symbols, shapes, .. } = &mut *self.frame;
+            let bound = self.runner.bindings.get(&self.runner.program, plan, segment, symbols, shapes)?;
             self.frame.adopt(&self.runner.program.target, plan, segment, &bound)?;
-            let steps = plan.steps[*first..end].iter().zip(bound.scratch.iter().copied());
-            if plan.waves.is_empty() {
+            let first = steps.start;
+            let waves = plan.waves.get(steps.clone()).unwrap_or_default();
+            let steps = plan.steps[steps].iter().zip(bound.scratch.iter().copied());
+            if waves.is_empty() {
                 for (step, scratch) in steps {
                     self.step_alone(step, &bound, scratch)?;
                     self.finish(step)?;
@@ -115,8 +118,8 @@ impl Walk<'_> {
                 continue;
             }
             let steps: Vec<(&Step, Option<usize>)> = steps.collect();
-            let mut at = *first;
-            for wave in plan.waves[*first..end].chunk_by(|a, b| a == b) {
+            let mut at = first;
+            for wave in waves.chunk_by(|a, b| a == b) {
                 self.wave(&steps[at - first..][..wave.len()], &bound)?;
                 at += wave.len();
             }
@@ -138,13 +141,13 @@ impl Walk<'_> {
         Homes::new(&plan.roots, self.destinations, &feeds)
     }
 
-    fn feed<'v>(&mut self, feeds: impl IntoIterator<Item = &'v Value>) -> Result<()> {
+    fn feed(&mut self, feeds: impl IntoIterator<Item = Value>) -> Result<()> {
         let plan = &self.runner.plan;
         let mut feeds = feeds.into_iter();
         for slot in &plan.feeds {
             let Some(value) = feeds.next() else { bail!(InvalidArgument, "too few values are fed: {} are needed", plan.feeds.len()) };
-            self.settle_feed(*slot, value)?;
-            self.frame.slots[*slot as usize] = Slot::Value(value.clone());
+            self.settle_feed(*slot, &value)?;
+            self.frame.slots[*slot as usize] = Slot::Value(value);
         }
         Ok(())
     }
@@ -183,7 +186,7 @@ impl Walk<'_> {
     /// The error `e`, said of the node of `step`.
     pub(crate) fn at(&self, step: &Step, e: base::Error) -> base::Error {
         let node = self.runner.program.graph().node(step.node);
-        e.at(&node.key.name, &node.name)
+        e.while_running(&node.key.name, &node.name)
     }
 
     /// Does what `step` is for, and tells the observer.
@@ -242,7 +245,7 @@ impl Walk<'_> {
     /// Memory for an output that has a buffer of its own, or takes over that of an input.
     fn prepare_output(&mut self, slot: u32, bound: &Bound) -> Result<()> {
         let s = &self.runner.plan.slots[slot as usize];
-        let (Some(size), Some(dtype)) = (&bound.slots[slot as usize], s.dtype) else { return Ok(()) };
+        let (Some(size), Some(dtype)) = (bound.slot(slot), s.dtype) else { return Ok(()) };
         self.frame.slots[slot as usize] = match s.storage {
             Storage::Own => Slot::Tensor(self.memory_for(slot, dtype, size.shape.clone(), size.layout.clone())?),
             Storage::Over(input) => match &self.frame.slots[input as usize] {
@@ -265,7 +268,7 @@ impl Walk<'_> {
             return SlotTensor::allocate(dtype, shape, layout);
         }
         let bytes = layout.stored_len(&shape).and_then(|n| dtype.bytes_of(n));
-        let bytes = bytes.ok_or_else(|| error!(InvalidArgument, "a {dtype} tensor of shape {shape} is too large"))?;
+        let bytes = bytes.ok_or_else(|| error!(Fail, "a {dtype} tensor of shape {shape} is too large"))?;
         let buffer = Arc::new(self.runner.program.target.owner_of(memory)?.allocate(bytes)?);
         Ok(SlotTensor { dtype, shape, layout, memory, address: buffer.address().cast_mut(), owner: Some((buffer, 0)) })
     }
@@ -342,7 +345,7 @@ impl Walk<'_> {
         };
         for slot in step.wires.outputs.iter().flatten() {
             let s = &self.runner.plan.slots[*slot as usize];
-            let (Some(size), Some(dtype)) = (&bound.slots[*slot as usize], s.dtype) else { bail!(Fail, "a shared value is sized late") };
+            let (Some(size), Some(dtype)) = (bound.slot(*slot), s.dtype) else { bail!(Fail, "a shared value is sized late") };
             let (shape, layout) = (size.shape.clone(), size.layout.clone());
             let owner = owner.as_ref().map(|(buffer, offset)| (buffer.clone(), offset + size.offset));
             let address = address.wrapping_add(size.offset);

@@ -63,16 +63,16 @@ impl StandIns {
     }
 
     /// Whether input `i` is dense when it lies as `part` says.
-    pub(crate) fn input_is_dense(&self, i: usize, part: Part) -> bool {
+    pub(crate) fn input_is_dense(&self, i: usize, part: &Part) -> bool {
         is_dense(self.inputs[i].as_deref(), part)
     }
 
     /// Whether output `i` is dense when it lies as `part` says.
-    pub(crate) fn output_is_dense(&self, i: usize, part: Part) -> bool {
+    pub(crate) fn output_is_dense(&self, i: usize, part: &Part) -> bool {
         is_dense(self.outputs[i].as_deref(), part)
     }
 }
 
-fn is_dense(shape: Option<&[usize]>, part: Part) -> bool {
-    shape.is_some_and(|shape| base::Layout::Strided(part.strides).is_dense(shape))
+fn is_dense(shape: Option<&[usize]>, part: &Part) -> bool {
+    shape.is_some_and(|shape| base::Layout::Strided(part.strides.clone()).is_dense(shape))
 }

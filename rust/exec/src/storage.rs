@@ -1,6 +1,8 @@
 //! Which values share memory: views, results written over dead inputs, pieces written straight into a whole, and blocks that values
 //! take turns in.
 
+use std::collections::HashSet;
+
 use base::{DType, Result, Value};
 use op::Alias;
 
@@ -36,6 +38,8 @@ struct Group {
     /// Whether every member covers all of it, so that a result may be written over it.
     uniform: bool,
     kind: Kind,
+    /// How many values share it.
+    members: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,7 @@ pub(crate) fn assign(program: &Program, plan: &mut Plan) -> Result<()> {
     }
     let group_of = groups.finish(program, plan)?;
     releases(plan, &group_of, &groups.groups);
+    endings(plan, &last);
     Ok(())
 }
 
@@ -77,6 +82,7 @@ struct Groups<'a> {
     of: Vec<Option<usize>>,
     last: &'a [usize],
     kept: Vec<bool>,
+    readers: Vec<Vec<Reader>>,
 }
 
 impl<'a> Groups<'a> {
@@ -87,7 +93,7 @@ impl<'a> Groups<'a> {
                 step.wires.inputs.iter().flatten().for_each(|s| kept[*s as usize] = true);
             }
         }
-        let mut this = Self { groups: Vec::new(), of: vec![None; plan.slots.len()], last, kept };
+        let mut this = Self { groups: Vec::new(), of: vec![None; plan.slots.len()], last, kept, readers: readers(plan) };
         for (slot, s) in plan.slots.iter().enumerate() {
             if matches!(s.storage, Storage::Feed | Storage::Constant(_)) {
                 this.open(slot, Kind::Fixed);
@@ -98,11 +104,12 @@ impl<'a> Groups<'a> {
 
     fn open(&mut self, slot: usize, kind: Kind) {
         self.of[slot] = Some(self.groups.len());
-        self.groups.push(Group { last: self.last[slot], uniform: true, kind });
+        self.groups.push(Group { last: self.last[slot], uniform: true, kind, members: 1 });
     }
 
     fn join(&mut self, slot: usize, group: usize) {
         self.of[slot] = Some(group);
+        self.groups[group].members += 1;
         self.groups[group].last = self.groups[group].last.max(self.last[slot]);
         if self.kept[slot] && self.groups[group].kind == Kind::Planned {
             self.groups[group].kind = Kind::Own;
@@ -148,7 +155,9 @@ impl<'a> Groups<'a> {
         }
         let packed = plan.slots[source as usize].dtype.is_none_or(DType::is_packed);
         // A result that escapes must not drag a larger buffer along; parts of packed types do not begin at a byte.
-        if alias == Alias::Parts && (packed || outputs.iter().any(|o| self.kept[*o as usize]) || !parts_fit(program, plan, step)?) {
+        if alias == Alias::Parts
+            && (packed || outputs.iter().any(|o| self.kept[*o as usize]) || !parts_fit(program, plan, &self.readers, step)?)
+        {
             return Ok(false);
         }
         for o in outputs {
@@ -206,10 +215,11 @@ impl<'a> Groups<'a> {
         }
         for slot in &inputs {
             plan.slots[*slot as usize].storage = Storage::PartOf { whole };
-            let group = self.of[*slot as usize];
-            let ended = group.map_or(0, |g| self.groups[g].last);
+            // Each was the only member of its group, which stays behind empty.
+            let left = self.of[*slot as usize].replace(target);
+            let ended = left.map_or(0, |g| self.groups[g].last);
             self.groups[target].last = self.groups[target].last.max(ended);
-            self.of[*slot as usize] = Some(target);
+            self.groups[target].members += 1;
         }
         self.groups[target].uniform = false;
         plan.steps[step].action = Action::Nothing;
@@ -219,22 +229,19 @@ impl<'a> Groups<'a> {
     /// Whether each input of a Concat is the sole member of a planned group of the same segment, used once, and lies dense in the whole.
     fn pieces_fit(&self, program: &Program, plan: &Plan, step: usize, whole: u32, inputs: &[u32]) -> Result<bool> {
         let target = &plan.slots[whole as usize];
-        for (i, slot) in inputs.iter().enumerate() {
+        let mut seen = HashSet::new();
+        for slot in inputs {
             let s = &plan.slots[*slot as usize];
-            let alone = self.of[*slot as usize].is_some_and(|g| {
-                let sole = self.of.iter().filter(|o| **o == Some(g)).count() == 1;
-                sole && self.groups[g].kind == Kind::Planned
-            });
-            let twice = inputs[..i].contains(slot);
-            if !alone || twice || s.segment != target.segment || s.memory != target.memory || s.layout != target.layout {
+            let group = self.of[*slot as usize].map(|g| &self.groups[g]);
+            let alone = group.is_some_and(|g| g.members == 1 && g.kind == Kind::Planned);
+            if !alone || !seen.insert(*slot) || s.segment != target.segment || s.memory != target.memory || s.layout != target.layout {
                 return Ok(false);
             }
         }
         let operator = program.target.registry.load(program.graph().node(plan.steps[step].node))?;
-        Ok(StandIns::each(plan, step).iter().all(|sizes| {
-            let dense = |i: usize| sizes.with(|s| operator.part(s, i)).is_ok_and(|p| sizes.input_is_dense(i, p));
-            (0..inputs.len()).all(dense)
-        }))
+        Ok(StandIns::each(plan, step)
+            .iter()
+            .all(|sizes| sizes.with(|s| (0..inputs.len()).all(|i| operator.part(s, i).is_ok_and(|p| sizes.input_is_dense(i, &p))))))
     }
 
     /// Gives every planned group a block, taking a free one of a like size where there is one.
@@ -268,6 +275,9 @@ impl<'a> Groups<'a> {
                 block_of[group] = Some(block);
             }
             free.extend(ended.iter().filter_map(|g| block_of[*g]));
+        }
+        for (segment, start) in plan.segments.iter_mut().enumerate() {
+            start.block = plan.blocks.partition_point(|b| b.segment < segment);
         }
         for (slot, s) in plan.slots.iter_mut().enumerate() {
             let block = self.of[slot].and_then(|g| block_of[g]);
@@ -306,6 +316,18 @@ fn releases(plan: &mut Plan, group_of: &[Option<usize>], groups: &[Group]) {
     }
 }
 
+/// Marks the inputs that nobody reads after a step: its kernel may take them out of the run.
+fn endings(plan: &mut Plan, last: &[usize]) {
+    for (i, step) in plan.steps.iter_mut().enumerate() {
+        let inputs = &step.wires.inputs;
+        for (input, slot) in inputs.iter().take(step.wires.given.min(64)).enumerate().filter_map(|(i, s)| Some((i, (*s)?))) {
+            let once = inputs.iter().filter(|s| **s == Some(slot)).count() == 1;
+            let fixed = matches!(plan.slots[slot as usize].storage, Storage::Constant(_));
+            step.wires.ending |= u64::from(last[slot as usize] == i && once && !fixed) << input;
+        }
+    }
+}
+
 /// Whether a value of this storage holds a buffer that must be let go before the run ends.
 fn is_transient(storage: &Storage) -> bool {
     matches!(storage, Storage::Own | Storage::Over(_) | Storage::Free | Storage::Shared)
@@ -317,14 +339,14 @@ fn same_size(plan: &Plan, a: u32, b: u32) -> bool {
 }
 
 /// Whether each output of `step` is a part of input 0 that all its readers take as it lies: dense, or strided where they allow it.
-fn parts_fit(program: &Program, plan: &Plan, step: usize) -> Result<bool> {
+fn parts_fit(program: &Program, plan: &Plan, readers: &[Vec<Reader>], step: usize) -> Result<bool> {
     let s = &plan.steps[step];
     let operator = program.target.registry.load(program.graph().node(s.node))?;
     for sizes in StandIns::each(plan, step) {
-        for (i, slot) in s.wires.outputs.iter().enumerate() {
-            let Some(slot) = slot else { continue };
-            let Ok(part) = sizes.with(|s| operator.part(s, i)) else { return Ok(false) };
-            if !sizes.output_is_dense(i, part) && !readers_take_strides(program, plan, *slot)? {
+        let parts: Vec<Result<op::Part>> = sizes.with(|sizes| (0..s.wires.outputs.len()).map(|i| operator.part(sizes, i)).collect());
+        for (i, slot) in s.wires.outputs.iter().enumerate().filter_map(|(i, s)| Some((i, (*s)?))) {
+            let Ok(part) = &parts[i] else { return Ok(false) };
+            if !sizes.output_is_dense(i, part) && !readers_take_strides(program, plan, &readers[slot as usize])? {
                 return Ok(false);
             }
         }
@@ -332,15 +354,31 @@ fn parts_fit(program: &Program, plan: &Plan, step: usize) -> Result<bool> {
     Ok(true)
 }
 
-fn readers_take_strides(program: &Program, plan: &Plan, slot: u32) -> Result<bool> {
-    for step in &plan.steps {
-        for (i, _) in step.wires.inputs.iter().enumerate().filter(|(_, s)| **s == Some(slot)) {
-            let def = &program.unit(step.node)?.def;
-            // A view of a view is judged by its own readers, who see only dense parts; it is not worth the trouble here.
-            if !def.strided.input(i) || def.alias != Alias::None {
-                return Ok(false);
-            }
+fn readers_take_strides(program: &Program, plan: &Plan, readers: &[Reader]) -> Result<bool> {
+    for reader in readers {
+        let def = &program.unit(plan.steps[reader.step].node)?.def;
+        // A view of a view is judged by its own readers, who see only dense parts; it is not worth the trouble here.
+        if !def.strided.input(reader.input) || def.alias != Alias::None {
+            return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// A step that reads a slot, and as which of its inputs.
+struct Reader {
+    step: usize,
+    input: usize,
+}
+
+/// Who reads each slot.
+fn readers(plan: &Plan) -> Vec<Vec<Reader>> {
+    let mut readers: Vec<Vec<Reader>> = Vec::new();
+    readers.resize_with(plan.slots.len(), Vec::new);
+    for (step, s) in plan.steps.iter().enumerate() {
+        for (input, slot) in s.wires.inputs.iter().enumerate().filter_map(|(i, s)| Some((i, (*s)?))) {
+            readers[slot as usize].push(Reader { step, input });
+        }
+    }
+    readers
 }

@@ -26,7 +26,7 @@ impl SubProgram {
 }
 
 impl SubPlan for SubProgram {
-    fn run(&self, inputs: &[Value], captures: &[Value], cancel: &Cancel) -> Result<Vec<Value>> {
-        self.runner.run(inputs.iter().chain(captures), cancel)
+    fn run(&self, inputs: &mut Vec<Value>, captures: &[Value], cancel: &Cancel) -> Result<Vec<Value>> {
+        self.runner.run(inputs.drain(..).chain(captures.iter().cloned()), cancel)
     }
 }

@@ -46,7 +46,7 @@ impl Task<'_> {
         let scratch = (self.scratch.address().cast_mut(), self.bytes);
         // SAFETY: inputs are shared and only read, and kept by their slots here; each output has memory of its own, and so has scratch.
         let mut run = unsafe { Run::new(&mut self.slots, &self.wires, scratch, cancel) };
-        program.unit(self.step.node)?.kernel.run(&mut run).map_err(|e| e.at(&node.key.name, &node.name))?;
+        program.unit(self.step.node)?.kernel.run(&mut run).map_err(|e| e.while_running(&node.key.name, &node.name))?;
         if let (Some(observer), Some(start)) = (observer, start) {
             observer.tell(program.graph(), self.step.node, start, &self.slots, &self.wires);
         }

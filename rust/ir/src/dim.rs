@@ -285,7 +285,7 @@ impl Dim {
     /// The number this is when `values[i]` is the value of symbol `i`; `None` when a symbol has no value yet.
     ///
     /// # Errors
-    /// `InvalidArgument` when sizes do not broadcast or a divisor is zero.
+    /// `Fail` when sizes do not broadcast, `InvalidArgument` when a divisor is zero.
     pub fn eval(&self, values: &[Option<i64>]) -> Result<Option<i64>> {
         let sum = match self {
             Self::Known(n) => return Ok(Some(*n)),
@@ -385,9 +385,7 @@ impl Atom {
                 ensure!(b != 0, InvalidArgument, "{a} cannot be divided by zero");
                 floor_div(a, b)
             }
-            _ => {
-                Dim::Known(a).broadcast(&Dim::Known(b)).map_err(|e| error!(InvalidArgument, "{}", e.detail()))?.known().unwrap_or_default()
-            }
+            _ => Dim::Known(a).broadcast(&Dim::Known(b)).map_err(|e| error!(Fail, "{}", e.detail()))?.known().unwrap_or_default(),
         }))
     }
 

@@ -411,7 +411,7 @@ impl Graph {
     /// The nodes so that each comes after those it reads from; otherwise in the order they were added.
     ///
     /// # Errors
-    /// `InvalidGraph` that names a node on a cycle.
+    /// `Fail` that names a node on a cycle.
     pub fn order(&self) -> Result<Vec<NodeId>> {
         let mut waiting: Vec<usize> = vec![0; self.nodes.len()];
         let mut ready = std::collections::BinaryHeap::new();
@@ -432,9 +432,7 @@ impl Graph {
             }
         }
         match self.nodes().find(|(id, _)| waiting[id.index()] > 0) {
-            Some((_, node)) => {
-                Err(error!(InvalidGraph, "the graph is not acyclic: the node depends on itself").at(&node.key.name, &node.name))
-            }
+            Some((_, node)) => Err(error!(Fail, "the graph is not acyclic: the node depends on itself").at(&node.key.name, &node.name)),
             None => Ok(order),
         }
     }

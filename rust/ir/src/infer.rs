@@ -27,7 +27,7 @@ pub fn infer(graph: &Graph, facts: &mut Facts, oracle: &dyn Oracle) -> Result<()
 /// What the operator says of its inputs, naming the node.
 pub fn infer_node(graph: &Graph, id: NodeId, facts: &mut Facts, oracle: &dyn Oracle) -> Result<()> {
     let node = graph.node(id);
-    let at = |e: base::Error| e.at(&node.key.name, &node.name);
+    let at = |e: base::Error| e.while_loading(&node.key.name, &node.name);
     let mut symbols = std::mem::take(&mut facts.symbols);
     let inferred = (|| {
         let inputs = node.inputs.iter().map(|v| v.map(|v| facts.fact(v)).transpose()).collect::<Result<Vec<_>>>()?;

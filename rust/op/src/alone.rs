@@ -1,7 +1,7 @@
 //! Running one node by itself, on values at hand: for constant folding, for tests, and where sizes are known only as a run goes.
 
-use base::threads::Cancel;
-use base::{Result, Type, Value, bail, ensure};
+use base::threads::{self, Cancel};
+use base::{Buffer, Result, Type, Value, bail};
 use ir::{Fact, Node, Symbols};
 
 use crate::{InferSubgraph, Packed, PlanSubgraph, Prepare, Registry, Run, Sizes, Slot, SlotTensor, Wires};
@@ -12,7 +12,7 @@ pub trait Subgraphs: InferSubgraph + PlanSubgraph {}
 impl<T: InferSubgraph + PlanSubgraph> Subgraphs for T {}
 
 /// Computes the outputs of `node` on the CPU. `inputs` holds its inputs, then its captures; `facts` what the kernel may know of
-/// them when it is built (at least the types).
+/// them when it is built (at least the types). `cancel` ends it early.
 ///
 /// # Errors
 /// What inference, the building of the kernel and its run say, naming the node.
@@ -22,8 +22,10 @@ pub fn run_alone(
     inputs: &[Option<Value>],
     facts: &[Option<&Fact>],
     subgraphs: &dyn Subgraphs,
+    cancel: &Cancel,
 ) -> Result<Vec<Value>> {
-    alone(registry, node, inputs, facts, subgraphs).map_err(|e| e.at(&node.key.name, &node.name))
+    let run = || alone(registry, node, inputs, facts, subgraphs, cancel);
+    threads::under(cancel, run).map_err(|e| e.at(&node.key.name, &node.name))
 }
 
 fn alone(
@@ -32,6 +34,7 @@ fn alone(
     inputs: &[Option<Value>],
     facts: &[Option<&Fact>],
     subgraphs: &dyn Subgraphs,
+    cancel: &Cancel,
 ) -> Result<Vec<Value>> {
     let actual: Vec<Option<Fact>> = inputs.iter().map(|v| v.clone().map(Fact::constant)).collect();
     let actual: Vec<Option<&Fact>> = actual.iter().map(Option::as_ref).collect();
@@ -53,12 +56,14 @@ fn alone(
         inputs: inputs.iter().zip(0..).map(|(v, i)| v.is_some().then_some(i)).collect(),
         given: node.inputs.len(),
         outputs: node.outputs.iter().zip(count..).map(|(v, i)| v.is_some().then_some(i)).collect(),
+        ending: 0,
     };
-    let mut scratch = scratch_for(&*kernel, &slots, &wires)?;
-    let cancel = Cancel::new();
+    let scratch = scratch_for(&*kernel, &slots, &wires)?;
     // SAFETY: every output has a buffer of its own, and so has the scratch memory.
-    let mut run = unsafe { Run::new(&mut slots, &wires, (scratch.as_mut_ptr().cast(), scratch.len() * 64), &cancel) };
+    let mut run = unsafe { Run::new(&mut slots, &wires, (scratch.address().cast_mut(), scratch.len()), cancel) };
     kernel.run(&mut run)?;
+    // A kernel that was cut short has left its outputs unfinished.
+    cancel.check()?;
     let written = wires.outputs.iter().flatten();
     written.map(|s| slots[*s as usize].to_value()).collect()
 }
@@ -83,18 +88,12 @@ pub fn known_output(fact: &Fact) -> Result<Slot> {
     }
 }
 
-/// One cache line of scratch memory.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub struct Line(#[allow(dead_code)] [u8; 64]);
-
-fn scratch_for(kernel: &dyn crate::Prepared, slots: &[Slot], wires: &Wires) -> Result<Vec<Line>> {
+/// Scratch memory for `kernel` to run on these slots.
+fn scratch_for(kernel: &dyn crate::Prepared, slots: &[Slot], wires: &Wires) -> Result<Buffer> {
     let shape = |s: &Option<u32>| s.and_then(|s| slots[s as usize].tensor().ok()).map(|t| t.shape());
     let inputs: Vec<_> = wires.inputs[..wires.given].iter().map(shape).collect();
     let outputs: Vec<_> = wires.outputs.iter().map(shape).collect();
-    let bytes = kernel.scratch(&Sizes { inputs: &inputs, outputs: &outputs, ints: &[] });
-    ensure!(bytes < isize::MAX as usize / 2, Fail, "a kernel asks for {bytes} bytes of scratch memory");
-    Ok(vec![Line([0; 64]); bytes.div_ceil(64)])
+    Buffer::zeroed(kernel.scratch(&Sizes { inputs: &inputs, outputs: &outputs, ints: &[] }))
 }
 
 /// For nodes without graphs: asking for one is an error.
@@ -130,10 +129,11 @@ pub fn run_kernel(kernel: &dyn crate::Prepared, inputs: &[Option<Value>], cx: &R
         inputs: inputs.iter().zip(0..).map(|(v, i)| v.is_some().then_some(i)).collect(),
         given: inputs.len(),
         outputs: (0..cx.output_count()).zip(count..).map(|(i, s)| cx.has_output(i).then_some(s)).collect(),
+        ending: 0,
     };
-    let mut scratch = scratch_for(kernel, &slots, &wires)?;
+    let scratch = scratch_for(kernel, &slots, &wires)?;
     // SAFETY: every output has a buffer of its own, and so has the scratch memory.
-    let mut run = unsafe { Run::new(&mut slots, &wires, (scratch.as_mut_ptr().cast(), scratch.len() * 64), cx.cancel()) };
+    let mut run = unsafe { Run::new(&mut slots, &wires, (scratch.address().cast_mut(), scratch.len()), cx.cancel()) };
     kernel.run(&mut run)?;
     wires.outputs.iter().flatten().map(|s| slots[*s as usize].to_value()).collect()
 }

@@ -3,6 +3,9 @@
 use base::{DType, Result, Type, bail, ensure, error};
 use ir::{Dim, Dims, Fact, Node, Symbols};
 
+/// How many axes a tensor may have whose shape is computed.
+pub const MAX_RANK: usize = 1 << 10;
+
 /// Infers the outputs of the graphs that a node runs.
 pub trait InferSubgraph {
     /// The facts of the outputs of subgraph `index` of `node`, when its inputs are `inputs` and its captures `captures`.
@@ -93,9 +96,18 @@ impl<'a> Infer<'a> {
         self.symbols.fresh()
     }
 
-    /// Sizes that only running the node will tell.
+    /// Sizes that only running the node will tell, as many as a tensor at hand has.
     pub fn fresh_dims(&mut self, rank: usize) -> Dims {
         (0..rank).map(|_| self.symbols.fresh()).collect()
+    }
+
+    /// Sizes that only running the node will tell, as many as the elements of an input: a model may state any number.
+    ///
+    /// # Errors
+    /// `InvalidGraph` when there are more than [`MAX_RANK`].
+    pub fn ranked(&mut self, rank: usize) -> Result<Dims> {
+        ensure!(rank <= MAX_RANK, InvalidGraph, "a tensor cannot have {rank} axes");
+        Ok(self.fresh_dims(rank))
     }
 
     /// The table of symbols, for [`Fact::join`].
@@ -147,14 +159,14 @@ impl<'a> Infer<'a> {
 /// The sizes that several inputs broadcast to; `None` when a rank is unknown.
 ///
 /// # Errors
-/// `InvalidGraph` that names the shapes when two sizes disagree.
+/// `Fail` that names the shapes when two sizes disagree.
 pub fn broadcast_dims(shapes: &[Option<&[Dim]>]) -> Result<Option<Dims>> {
     let Some(shapes) = shapes.iter().copied().collect::<Option<Vec<&[Dim]>>>() else { return Ok(None) };
     let rank = shapes.iter().map(|s| s.len()).max().unwrap_or(0);
     let mut out: Dims = (0..rank).map(|_| Dim::Known(1)).collect();
     for shape in &shapes {
         for (o, d) in out[rank - shape.len()..].iter_mut().zip(*shape) {
-            *o = o.broadcast(d).map_err(|_| error!(InvalidGraph, "Incompatible dimensions: shapes {shapes:?} do not broadcast"))?;
+            *o = o.broadcast(d).map_err(|_| error!(Fail, "Incompatible dimensions: shapes {shapes:?} do not broadcast"))?;
         }
     }
     Ok(Some(out))

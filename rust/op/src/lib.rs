@@ -13,9 +13,9 @@ mod signature;
 mod subplan;
 pub mod types;
 
-pub use alone::{Line, NoSubgraphs, Subgraphs, known_output, run_alone, run_kernel};
+pub use alone::{NoSubgraphs, Subgraphs, known_output, run_alone, run_kernel};
 pub use attributes::Attrs;
-pub use infer::{Infer, InferSubgraph, broadcast_dims};
+pub use infer::{Infer, InferSubgraph, MAX_RANK, broadcast_dims};
 pub use ir::Layouts;
 pub use operator::{Alias, Body, CpuKernel, Kernels, Mask, Op, OpDef, Part, PrepareFn, Prepared, Sizes, Stateless};
 pub use packed::Packed;

@@ -129,7 +129,7 @@ impl Registry {
             since.check_types(&types)?;
         }
         let mut cx = Infer::new(node, inputs, symbols, subgraphs);
-        op.infer(&mut cx)?;
+        op.infer(&mut cx).map_err(base::Error::inferring)?;
         let mut outputs = cx.finish()?;
         self.def(node)?.layouts.carry(&inputs[..node.inputs.len().min(inputs.len())], &mut outputs);
         Ok(outputs)

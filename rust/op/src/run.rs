@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use base::threads::Cancel;
-use base::{Buffer, DType, Element, Layout, Memory, Result, Shape, Strings, Tensor, TensorMut, TensorRef, Value, bail, ensure, error};
+use base::{
+    Buffer, DType, Element, Layout, Memory, Result, Sequence, Shape, Strings, Tensor, TensorMut, TensorRef, Value, bail, ensure, error,
+};
 
 /// The place of one value during a run.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +49,7 @@ impl SlotTensor {
     /// `Fail` when the memory cannot be had.
     pub fn allocate(dtype: DType, shape: Shape, layout: Layout) -> Result<Self> {
         let len = layout.stored_len(&shape).and_then(|n| dtype.bytes_of(n));
-        let len = len.ok_or_else(|| error!(InvalidArgument, "a {dtype} tensor of shape {shape} is too large"))?;
+        let len = len.ok_or_else(|| error!(Fail, "a {dtype} tensor of shape {shape} is too large"))?;
         let buffer = Arc::new(Buffer::uninit(len)?);
         Ok(Self { dtype, shape, layout, memory: Memory::HOST, address: buffer.address().cast_mut(), owner: Some((buffer, 0)) })
     }
@@ -107,6 +109,15 @@ pub struct Wires {
     pub given: usize,
     /// The slot of each output; `None` for one that nobody asks for.
     pub outputs: Vec<Option<u32>>,
+    /// Inputs that only this node reads from here on, as bits: bit `i` for input `i`. Those from 64 on count as read later.
+    pub ending: u64,
+}
+
+impl Wires {
+    /// Whether nobody reads input `i` after this node.
+    fn ends(&self, i: usize) -> bool {
+        i < 64 && self.ending >> i & 1 != 0
+    }
 }
 
 /// What a kernel sees while it runs: its inputs, filled; its outputs, to be filled.
@@ -188,17 +199,29 @@ impl<'a> Run<'a> {
         self.input_at(i)?.to_value()
     }
 
-    /// Input `i` as a value, taken out of the run if the plan promised it in place to this node; so that it may be changed if
-    /// nobody else holds it.
+    /// Input `i` as a value that may be kept, taken out of the run if no later node reads it: it may then be changed in place
+    /// where nobody else holds it. It cannot be read again.
     ///
     /// # Errors
     /// `InvalidArgument` when it is left out.
-    pub fn take(&mut self, i: usize, in_place: bool) -> Result<Value> {
+    pub fn take(&mut self, i: usize) -> Result<Value> {
         let value = self.value(i)?;
-        if let (true, Some(slot)) = (in_place, self.input_slot(i)) {
+        if let (true, Some(slot)) = (self.wires.ends(i), self.input_slot(i)) {
             self.slots[slot] = Slot::Empty;
         }
         Ok(value)
+    }
+
+    /// Input `i`, a sequence.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it is left out or something else.
+    pub fn sequence(&self, i: usize) -> Result<&Sequence> {
+        match self.input_at(i)? {
+            Slot::Value(Value::Sequence(sequence)) => Ok(sequence),
+            Slot::Value(other) => bail!(InvalidArgument, "input {i} must be a sequence, not {}", other.ty()),
+            _ => bail!(InvalidArgument, "input {i} must be a sequence"),
+        }
     }
 
     /// What the node's graph captured, all graphs in order.

@@ -29,7 +29,7 @@ pub(crate) fn tensor(array: &Bound<'_, PyUntypedArray>) -> Result<Tensor> {
     let array = plain(array)?;
     let shape = Shape::from(array.shape());
     let len = array.len();
-    let mut strings = Strings::with_capacity(len);
+    let mut strings = Strings::with_room(len, 0)?;
     if is(NPY_TYPES::NPY_OBJECT) {
         objects(&array, len, &mut strings)?;
     } else {

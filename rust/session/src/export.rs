@@ -18,7 +18,7 @@ use crate::import::Opsets;
 
 /// Models with more bytes of weights than this keep them in a file of their own: protobuf ends at 2 GiB.
 const INLINE_LIMIT: usize = 1 << 30;
-/// The version of the file format that is written.
+/// The version of the file format that is written for models of old opsets.
 const IR_VERSION: i64 = 10;
 
 /// Writes `graph` to `path` as a model of one opset, private operators and those of other opsets taken apart. Initializers go to the
@@ -39,14 +39,15 @@ pub(crate) fn save(
     let standard = opsets.get("").copied().unwrap_or(1);
     take_apart(&mut graph, &mut facts, oracle, &|node| *node.key.domain == *PRIVATE)?;
     let chosen = choose_opset(&graph, registry, standard);
-    take_apart(&mut graph, &mut facts, oracle, &|node| !has(registry, node, chosen))?;
+    take_apart(&mut graph, &mut facts, oracle, &|node| !fits(registry, node, chosen))?;
     promote(&mut graph, registry, chosen);
     let mut domains = BTreeSet::new();
     check_opset(&graph, registry, chosen, &mut domains)?;
     let version = |d: &String| if d.is_empty() { chosen } else { opsets.get(d).copied().unwrap_or(1) };
     let imports = domains.iter().map(|d| OperatorSetIdProto { domain: d.clone().into(), version: Some(version(d).into()) });
     let model = ModelProto {
-        ir_version: Some(IR_VERSION),
+        // Opset 23 came with version 11 of the format, and each later one with the next, up to 13.
+        ir_version: Some((i64::from(chosen) - 12).clamp(IR_VERSION, 13)),
         producer_name: "ort_rs".into(),
         opset_import: imports.collect(),
         graph: Some(Box::new(Exporter::new(&graph).graph(&graph, &facts)?)),
@@ -69,11 +70,48 @@ fn has(registry: &Registry, node: &Node, opset: u32) -> bool {
     !node.key.domain.is_empty() || registry.resolve("", &node.key.name, opset).is_ok_and(|k| same(k.since))
 }
 
-/// The opset at which most nodes are as they are: the model's own, if it serves as well as any.
+/// Operators that mean something else from a version on, although nodes of older versions still load: an input, a default or an axis
+/// changed its meaning.
+const CHANGED: &[(&str, u32)] = &[
+    ("Softmax", 13),
+    ("LogSoftmax", 13),
+    ("Hardmax", 13),
+    ("Resize", 11),
+    ("RoiAlign", 16),
+    ("DFT", 20),
+    ("GroupNormalization", 21),
+    ("Scan", 9),
+];
+
+/// `node` as a node of opset `opset`, if a newer version means the same.
+fn promoted(registry: &Registry, node: &Node, opset: u32) -> Option<Node> {
+    let key = registry.resolve(&node.key.domain, &node.key.name, opset).ok()?;
+    let changed = CHANGED.iter().any(|(name, since)| *name == &*key.name && node.key.since < *since && *since <= key.since);
+    let newer = Node { key, loaded: Loaded::default(), ..node.clone() };
+    (newer.key.since > node.key.since && !changed && registry.load(&newer).is_ok()).then_some(newer)
+}
+
+/// Whether `node` can be a node of opset `opset`, as it is or promoted.
+fn fits(registry: &Registry, node: &Node, opset: u32) -> bool {
+    has(registry, node, opset) || promoted(registry, node, opset).is_some()
+}
+
+/// Calls `f` for every node, also in the graphs of nodes.
+fn each_node<'g>(graph: &'g Graph, f: &mut dyn FnMut(&'g Node)) {
+    for (_, node) in graph.nodes() {
+        f(node);
+        node.subgraphs.iter().for_each(|s| each_node(&s.graph, f));
+    }
+}
+
+/// The opset that fits most nodes: the model's own, if it serves as well as any.
 fn choose_opset(graph: &Graph, registry: &Registry, own: u32) -> u32 {
-    let served = |opset: u32| graph.nodes().filter(|(_, n)| has(registry, n, opset)).count();
-    let candidates: BTreeSet<u32> = graph.nodes().map(|(_, n)| n.key.since).filter(|s| *s > own).collect();
-    candidates.into_iter().fold(own, |best, c| if served(c) > served(best) { c } else { best })
+    let mut nodes = Vec::new();
+    each_node(graph, &mut |n| nodes.push(n));
+    let served = |opset: u32| nodes.iter().filter(|n| fits(registry, n, opset)).count();
+    let candidates: BTreeSet<u32> = nodes.iter().filter(|n| n.key.domain.is_empty()).map(|n| n.key.since).filter(|s| *s > own).collect();
+    let best = (own, served(own));
+    candidates.into_iter().map(|c| (c, served(c))).fold(best, |best, c| if c.1 > best.1 { c } else { best }).0
 }
 
 /// Replaces the nodes that `wanted` names by their bodies, again and again.
@@ -114,18 +152,16 @@ fn take_apart_inside(graph: &mut Graph, oracle: &Operators, wanted: &dyn Fn(&Nod
     Ok(())
 }
 
-/// Lets nodes of older versions be nodes of opset `opset`, where a newer version means the same: such nodes come from bodies, which
-/// name the first version that does what they need.
+/// Lets nodes of older versions be nodes of opset `opset`, where a newer version means the same; also in the graphs of nodes.
 fn promote(graph: &mut Graph, registry: &Registry, opset: u32) {
-    let older: Vec<NodeId> = graph.nodes().filter(|(_, n)| !has(registry, n, opset)).map(|(id, _)| id).collect();
-    for id in older {
-        let node = graph.node(id);
-        let Ok(key) = registry.resolve(&node.key.domain, &node.key.name, opset) else { continue };
-        let newer = Node { key, loaded: Loaded::default(), ..node.clone() };
-        // The axis of these means something else since opset 13; all other changes of meaning came with other inputs or attributes.
-        let changed = matches!(&*node.key.name, "Softmax" | "LogSoftmax" | "Hardmax") && node.key.since < 13;
-        if newer.key.since > node.key.since && !changed && registry.load(&newer).is_ok() {
+    for id in graph.nodes().map(|(id, _)| id).collect::<Vec<_>>() {
+        if !has(registry, graph.node(id), opset)
+            && let Some(newer) = promoted(registry, graph.node(id), opset)
+        {
             *graph.node_mut(id) = newer;
+        }
+        for sub in &mut graph.node_mut(id).subgraphs {
+            promote(Arc::make_mut(&mut sub.graph), registry, opset);
         }
     }
 }

@@ -19,6 +19,9 @@ const MAX_DEPTH: usize = 64;
 /// How many nodes a model may have once its functions are taken apart.
 const MAX_NODES: usize = 500_000;
 
+/// How many elements the lists in attributes may have together, those of a function counted at each call.
+const MAX_LISTS: usize = 1 << 28;
+
 /// Versions of operator sets by domain.
 pub(crate) type Opsets = BTreeMap<String, u32>;
 
@@ -53,7 +56,7 @@ fn import_with<'m>(model: &'m ModelProto<'m>, registry: &Registry, weights: &mut
     let Some(proto) = &model.graph else { bail!(InvalidGraph, "the model has no graph") };
     let opsets = opsets(&model.opset_import)?;
     let functions = model.functions.iter().map(|f| (function_id(f), f)).collect();
-    let mut importer = Importer { registry, lenient, weights, functions, stack: Vec::new(), depth: 0, nodes: 0 };
+    let mut importer = Importer { registry, lenient, weights, functions, stack: Vec::new(), depth: 0, nodes: 0, lists: 0 };
     importer.stack.push(Scope::new(opsets.clone(), Arguments::new()));
     importer.graph(proto)?;
     let mut graph = importer.pop()?.graph;
@@ -106,7 +109,7 @@ impl<'m> Scope<'m> {
     /// A new value called `name`.
     fn define(&mut self, name: &str) -> Result<ValueId> {
         let id = self.graph.add_value(name);
-        ensure!(self.names.insert(name.to_owned(), id).is_none(), InvalidGraph, "Duplicate definition of name ({name}).");
+        ensure!(self.names.insert(name.to_owned(), id).is_none(), Fail, "Duplicate definition of name ({name}).");
         Ok(id)
     }
 }
@@ -121,6 +124,8 @@ struct Importer<'m, 'w> {
     stack: Vec<Scope<'m>>,
     depth: usize,
     nodes: usize,
+    /// Elements in the lists of attributes so far.
+    lists: usize,
 }
 
 impl<'m> Importer<'m, '_> {
@@ -319,16 +324,18 @@ impl<'m> Importer<'m, '_> {
     }
 
     fn plain_attribute(&mut self, proto: &AttributeProto<'_>) -> Result<Attribute> {
+        self.lists += proto.ints.len() + proto.floats.len() + proto.strings.iter().map(|s| s.len()).sum::<usize>();
+        ensure!(self.lists <= MAX_LISTS, InvalidGraph, "the attributes of the model amount to more than {MAX_LISTS} elements");
         let missing = |what: &str| error!(InvalidGraph, "attribute '{}' has no {what}", proto.name);
         Ok(match proto.attribute_type()? {
             AttributeType::Float => Attribute::Float(proto.f.unwrap_or_default()),
             AttributeType::Int => Attribute::Int(proto.i.unwrap_or_default()),
             AttributeType::String => Attribute::String(proto.s.as_deref().unwrap_or_default().into()),
-            AttributeType::Tensor => Attribute::Tensor(self.weights.tensor(proto.t.as_ref().ok_or_else(|| missing("tensor"))?)?),
+            AttributeType::Tensor => Attribute::Tensor(self.weights.attribute(proto.t.as_ref().ok_or_else(|| missing("tensor"))?)?),
             AttributeType::Floats => Attribute::Floats(proto.floats.clone()),
             AttributeType::Ints => Attribute::Ints(proto.ints.clone()),
             AttributeType::Strings => Attribute::Strings(proto.strings.iter().map(|s| (&**s).into()).collect()),
-            AttributeType::Tensors => Attribute::Tensors(proto.tensors.iter().map(|t| self.weights.tensor(t)).collect::<Result<_>>()?),
+            AttributeType::Tensors => Attribute::Tensors(proto.tensors.iter().map(|t| self.weights.attribute(t)).collect::<Result<_>>()?),
             AttributeType::SparseTensor => {
                 let sparse = proto.sparse_tensor.as_ref().ok_or_else(|| missing("sparse tensor"))?;
                 Attribute::Sparse(Arc::new(self.weights.sparse(sparse)?))

@@ -74,18 +74,21 @@ pub struct Session {
     /// What runs when all outputs are asked for.
     all: Arc<Runner>,
     /// What runs for other fetch sets, and for feeds that give one named dimension several sizes.
-    others: Mutex<HashMap<Variant, Arc<Runner>>>,
+    others: Mutex<Vec<(Variant, Arc<Runner>)>>,
     /// For each input of the graph, in its order, the number of its port.
     order: Vec<usize>,
     /// Axes of inputs that the model gives the name of an earlier axis.
     namesakes: Vec<[Axis; 2]>,
 }
 
+/// How many plans of other fetch sets a session remembers.
+const REMEMBERED: usize = 16;
+
 /// An axis of an input: the number of the port, then of the axis.
 type Axis = (usize, usize);
 
 /// What a plan is made for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Variant {
     fetches: Vec<String>,
     /// Whether dimensions of one name have one size.
@@ -228,7 +231,7 @@ impl Session {
     /// Lets go of the memory that is kept for later runs.
     pub fn shrink(&self) {
         self.all.shrink();
-        self.others.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|runner| runner.shrink());
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|(_, runner)| runner.shrink());
     }
 
     /// Runs the model on `feeds`, by name, and gives the values `fetches`, which may be any of the graph; none asks for all outputs.
@@ -310,7 +313,7 @@ impl Session {
         }
         let cancel = &options.cancel;
         let run = |observer: Option<&Observer>| {
-            scope(self.threads, cancel, || runner.run_into(ordered.iter().copied(), destinations, cancel, observer))
+            scope(self.threads, cancel, || runner.run_into(ordered.iter().map(|v| (*v).clone()), destinations, cancel, observer))
         };
         let values = match &self.profile {
             None => run(options.observer.as_ref()),
@@ -346,12 +349,24 @@ impl Session {
             return Ok(self.all.clone());
         }
         let variant = Variant { fetches: fetches.iter().map(ToString::to_string).collect(), named };
-        if let Some(runner) = self.others.lock().unwrap_or_else(PoisonError::into_inner).get(&variant) {
-            return Ok(runner.clone());
+        if let Some(runner) = self.recent(&variant) {
+            return Ok(runner);
         }
         let runner = Arc::new(self.plan_for(fetches, named)?);
-        self.others.lock().unwrap_or_else(PoisonError::into_inner).insert(variant, runner.clone());
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if others.len() == REMEMBERED {
+            others.remove(0);
+        }
+        others.push((variant, runner.clone()));
         Ok(runner)
+    }
+
+    /// What was planned for `variant` a while ago; it becomes the most recent one.
+    fn recent(&self, variant: &Variant) -> Option<Arc<Runner>> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = others.iter().position(|(v, _)| v == variant)?;
+        others[place..].rotate_left(1);
+        others.last().map(|(_, runner)| runner.clone())
     }
 
     /// A plan of the program at hand for outputs; of the model as it came for any other value, or for sizes that go against its names.
@@ -383,7 +398,9 @@ impl Model {
         }
         let mut facts = input_facts(&graph, ports, named)?;
         functions::infer(&mut graph, &mut facts, &self.target)?;
-        let oracle = Operators::new(self.target.clone()).with_opsets(self.opsets.clone());
+        let constants = graph.values().filter_map(|(_, v)| v.constant.as_ref()?.tensor().ok()).filter_map(|t| t.dtype().bytes_of(t.len()));
+        let constants = constants.fold(0, usize::saturating_add);
+        let oracle = Operators::new(self.target.clone()).with_opsets(self.opsets.clone()).with_constants(constants);
         optimize(&mut graph, &mut facts, &oracle, options)?;
         if let (Some(path), true) = (&options.optimized_model_path, fetches.is_empty() && named) {
             let apart = options.external_file(path)?;

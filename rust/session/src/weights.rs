@@ -19,6 +19,8 @@ pub(crate) struct Weights {
     folder: Option<ModelFolder>,
     /// External files that are open.
     external: HashMap<PathBuf, Arc<Buffer>>,
+    /// Tensors of attributes that were made already, by the address of their message.
+    attributes: HashMap<usize, Tensor>,
     map: bool,
     given: Given,
     /// Which of the given external weights the model has.
@@ -27,7 +29,7 @@ pub(crate) struct Weights {
 
 impl Weights {
     pub(crate) fn new(file: Option<Arc<Buffer>>, folder: Option<ModelFolder>, map: bool) -> Self {
-        Self { file, folder, external: HashMap::new(), map, given: Given::default(), taken: HashSet::new() }
+        Self { file, folder, external: HashMap::new(), attributes: HashMap::new(), map, given: Given::default(), taken: HashSet::new() }
     }
 
     /// With weights that the caller gives beside the model.
@@ -83,6 +85,20 @@ impl Weights {
             }
             TensorData::External(_) => self.external(proto, dtype, shape),
         }
+    }
+
+    /// The tensor of an attribute, made once however often the function that it belongs to is called. The message outlives this.
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
+    pub(crate) fn attribute(&mut self, proto: &TensorProto<'_>) -> Result<Tensor> {
+        let address = std::ptr::from_ref(proto) as usize;
+        if let Some(made) = self.attributes.get(&address) {
+            return Ok(made.clone());
+        }
+        let tensor = self.tensor(proto)?;
+        self.attributes.insert(address, tensor.clone());
+        Ok(tensor)
     }
 
     fn external(&mut self, proto: &TensorProto<'_>, dtype: DType, shape: Shape) -> Result<Tensor> {

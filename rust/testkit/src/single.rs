@@ -71,7 +71,7 @@ impl Single {
         let variable: Vec<Option<Fact>> = self.inputs.iter().map(|v| v.as_ref().map(variable)).collect();
         let run = |facts: &[Option<Fact>]| {
             let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
-            run_alone(&self.registry, &self.node, &self.inputs, &facts, &NoSubgraphs)
+            run_alone(&self.registry, &self.node, &self.inputs, &facts, &NoSubgraphs, &base::threads::Cancel::new())
         };
         let (a, b) = (run(&constant)?, run(&variable)?);
         a.iter().zip(&b).for_each(|(a, b)| crate::assert_equal(a, b));

@@ -22,7 +22,7 @@ impl Along {
     }
 
     /// Where the elements of slices `range` lie, one range for each outer row.
-    fn rows(self, range: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+    fn rows(self, range: &Range<usize>) -> impl Iterator<Item = Range<usize>> + Clone + use<> {
         let (start, len) = (range.start * self.inner, range.len() * self.inner);
         (0..self.outer).map(move |o| o * self.len * self.inner + start).map(move |at| at..at + len)
     }
@@ -52,8 +52,8 @@ pub(crate) fn part(tensor: &Tensor, axis: usize, range: Range<usize>, shape: Sha
         return Tensor::zeros(tensor.dtype(), shape);
     }
     if let Ok(strings) = tensor.as_ref().strings() {
-        let chosen: Strings = whole.rows(&range).flatten().map(|i| strings.get(i)).collect();
-        return Tensor::from_strings(shape, chosen);
+        let chosen = whole.rows(&range).flatten().map(|i| strings.get(i));
+        return Tensor::from_strings(shape, Strings::gather(chosen)?);
     }
     let dtype = tensor.dtype();
     let Some(size) = dtype.size() else {
@@ -94,7 +94,7 @@ pub(crate) fn join_strings(parts: &[&Tensor], outer: usize) -> Result<Strings> {
         return Ok(Strings::default());
     }
     let rows = (0..outer).flat_map(|o| parts.iter().flat_map(move |p| row(p.len(), outer, o).map(move |i| p.get(i))));
-    Ok(rows.collect())
+    Strings::gather(rows)
 }
 
 /// Writes the elements of several dense tensors of numbers, all of one type, one after another along an axis that has `outer` rows

@@ -43,7 +43,7 @@ pub(crate) fn values(map: &Map) -> Result<Tensor> {
     });
     let each = each.collect::<Result<Vec<_>>>()?;
     if dtype == DType::String {
-        let mut strings = Strings::with_capacity(each.len());
+        let mut strings = Strings::with_room(each.len(), 0)?;
         for t in &each {
             strings.push(t.as_ref().strings()?.get(0));
         }

@@ -119,7 +119,7 @@ fn measure(def: &OpDef, case: &Case, layout: &Layout) -> f64 {
     let scratch = base::Buffer::zeroed(bytes).expect("memory");
     let mut slots: Vec<Slot> = values.into_iter().map(Slot::Value).collect();
     slots.push(Slot::Tensor(SlotTensor::allocate(DType::F32, out, outputs[0].layout.clone()).expect("memory")));
-    let wires = Wires { inputs: vec![Some(0), Some(1), Some(2)], given: 3, outputs: vec![Some(3)] };
+    let wires = Wires { inputs: vec![Some(0), Some(1), Some(2)], given: 3, outputs: vec![Some(3)], ending: 0 };
     let cancel = Cancel::new();
     quickest(60, || {
         // SAFETY: every output has a buffer of its own, and so has the scratch memory.

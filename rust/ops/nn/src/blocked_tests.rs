@@ -15,7 +15,7 @@ fn run(domain: &str, name: &str, attributes: &[(&str, Attribute)], inputs: &[Opt
     let values: Vec<Option<Value>> = inputs.iter().map(|i| i.clone().map(Value::Tensor)).collect();
     let facts: Vec<Option<Fact>> = values.iter().map(|v| v.clone().map(Fact::constant)).collect();
     let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
-    run_alone(&registry, &node, &values, &facts, &NoSubgraphs).unwrap()[0].tensor().unwrap().clone()
+    run_alone(&registry, &node, &values, &facts, &NoSubgraphs, &base::threads::Cancel::new()).unwrap()[0].tensor().unwrap().clone()
 }
 
 fn reorder(x: &Tensor, block: u8) -> Tensor {

@@ -15,7 +15,7 @@ fn facts(values: &[Option<Value>]) -> Vec<Option<Fact>> {
 fn run(registry: &Registry, node: &Node, inputs: &[Option<Value>]) -> Vec<Value> {
     let facts = facts(inputs);
     let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
-    run_alone(registry, node, inputs, &facts, &NoSubgraphs).unwrap()
+    run_alone(registry, node, inputs, &facts, &NoSubgraphs, &base::threads::Cancel::new()).unwrap()
 }
 
 /// Runs all nodes of a graph, one after the other.
@@ -74,6 +74,15 @@ fn normalizations() {
     let channels = [Some(filled(&[2, 6, 5, 4], 3)), Some(filled(&[6], 4)), Some(filled(&[6], 5))];
     check(("", "GroupNormalization", 21), &[("num_groups", Attribute::Int(3))], &channels, &[true]);
     check(("", "MeanVarianceNormalization", 13), &[], &channels[..1], &[true]);
+}
+
+#[test]
+fn attention() {
+    let heads = |rows: usize, width: usize, seed: usize| Some(filled(&[2, 3, rows, width], seed));
+    let mask = Some(filled(&[2, 1, 1, 6], 4));
+    let inputs = [heads(5, 4, 1), heads(6, 4, 2), heads(6, 7, 3), mask];
+    check(("", "Attention", 23), &[("scale", Attribute::Float(0.3))], &inputs, &[true]);
+    check(("", "Attention", 23), &[], &inputs[..3], &[true]);
 }
 
 #[test]

@@ -55,10 +55,10 @@ impl Op for Concat {
                 out[axis] = cx.fresh();
                 continue;
             };
-            ensure!(dims.len() == rank, InvalidGraph, "Ranks of input data are different, cannot concatenate them: {inputs:?}");
+            ensure!(dims.len() == rank, Fail, "Ranks of input data are different, cannot concatenate them: {inputs:?}");
             for i in (0..rank).filter(|&i| i != axis) {
                 let agree = !seen || out[i].known().zip(dims[i].known()).is_none_or(|(a, b)| a == b);
-                ensure!(agree, InvalidGraph, "axis {i} of the inputs differs, which is not the axis {axis} to concatenate: {inputs:?}");
+                ensure!(agree, Fail, "axis {i} of the inputs differs, which is not the axis {axis} to concatenate: {inputs:?}");
                 if !seen || dims[i].known().is_some() {
                     out[i] = dims[i].clone();
                 }
@@ -110,7 +110,7 @@ impl Concat {
         for i in 1..cx.input_count() {
             let dims = cx.input(i)?.shape();
             let fits = dims.len() == shape.len() && (0..dims.len()).all(|j| j == axis || dims[j] == shape[j]);
-            ensure!(fits, InvalidArgument, "input {i} of shape {} does not fit {shape} on axis {axis}", Shape::from(dims));
+            ensure!(fits, Fail, "input {i} of shape {} does not fit {shape} on axis {axis}", Shape::from(dims));
             let sum = shape[axis].checked_add(dims[axis]);
             shape.dims_mut()[axis] = sum.ok_or_else(|| base::error!(InvalidArgument, "axis {axis} becomes too large"))?;
         }

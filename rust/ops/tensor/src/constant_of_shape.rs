@@ -56,11 +56,11 @@ impl Op for ConstantOfShape {
         let dtype = self.value.dtype();
         let dims: Option<Dims> = match (cx.ints(0), cx.dims(0)?.and_then(|d| d.first()?.size())) {
             (Some(shape), _) => Some(shape.into()),
-            (None, Some(rank)) => Some(cx.fresh_dims(rank)),
+            (None, Some(rank)) => Some(cx.ranked(rank)?),
             _ => None,
         };
         let negative = dims.iter().flatten().find(|d| d.known().is_some_and(|d| d < 0));
-        ensure!(negative.is_none(), InvalidGraph, "the shape {dims:?} has a negative size");
+        ensure!(negative.is_none(), Fail, "the shape {dims:?} has a negative size");
         let len = dims.as_deref().and_then(known).and_then(|shape| Shape::checked_len(&shape)).filter(|&n| n <= SMALL);
         let element = Fact::constant(self.value.clone().into()).value.and_then(|v| v.first().cloned());
         let value = len.zip(element).map(|(n, e)| vec![e; n].into());
@@ -76,7 +76,7 @@ impl Stateless for ConstantOfShape {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
         let sizes = cx.input(0)?.ints()?;
         let shape = sizes.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Shape>>();
-        let shape = shape.ok_or_else(|| error!(InvalidArgument, "the shape {sizes:?} has a negative size"))?;
+        let shape = shape.ok_or_else(|| error!(Fail, "the shape {sizes:?} has a negative size"))?;
         write(cx, 0, self.value.dtype(), shape, |_, out| out.fill_number(&self.value.as_ref(), &out.whole()))
     }
 }

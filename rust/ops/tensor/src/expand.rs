@@ -30,7 +30,7 @@ impl Op for Expand {
         let rank = cx.dims(1)?.and_then(|d| d.first()?.size());
         let dims: Option<Dims> = match (data, shape, rank) {
             (Some(data), Some(shape), _) => broadcast_dims(&[Some(data), Some(shape)])?,
-            (Some(data), None, Some(rank)) => Some(cx.fresh_dims(rank.max(data.len()))),
+            (Some(data), None, Some(rank)) => Some(cx.ranked(rank.max(data.len()))?),
             _ => None,
         };
         let region = match (facts::value(cx, 0), dims.as_deref().and_then(known)) {

@@ -50,7 +50,7 @@ impl Stateless for Identity {
                 relabel(cx, shape)
             }
             Err(_) => {
-                let value = cx.value(0)?;
+                let value = cx.take(0)?;
                 debug_assert!(!matches!(value.ty(), Type::Tensor(_)));
                 cx.set(0, value)
             }

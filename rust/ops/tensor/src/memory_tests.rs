@@ -62,7 +62,7 @@ fn in_place(def: &OpDef, opset: u32, attributes: &[(&str, Attribute)], inputs: &
     slots[shared] = Slot::Tensor(place.clone());
     slots.push(Slot::Tensor(place.clone()));
     let count = inputs.len() as u32;
-    let wires = Wires { inputs: (0..count).map(Some).collect(), given: inputs.len(), outputs: vec![Some(count)] };
+    let wires = Wires { inputs: (0..count).map(Some).collect(), given: inputs.len(), outputs: vec![Some(count)], ending: 0 };
     let cancel = Cancel::new();
     // SAFETY: the output shares memory with an input that the operator takes in place; `owner` keeps it.
     let mut run = unsafe { Run::new(&mut slots, &wires, (std::ptr::null_mut(), 0), &cancel) };

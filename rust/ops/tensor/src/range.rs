@@ -1,5 +1,6 @@
 //! Range: numbers from `start` up to but without `limit`, `delta` apart.
 
+use base::threads::{check, parallel_chunks_mut};
 use base::{DType, Element, Result, TensorRef, bail, ensure};
 use half::{bf16, f16};
 use ir::{Dim, Fact, SMALL};
@@ -135,7 +136,7 @@ impl Stateless for Range {
             (Numbers::Floats([start, _, delta]), DType::F32) => fill(out.slice()?, |i| self.float(i, start, delta) as f32),
             (Numbers::Floats([start, _, delta]), _) => fill(out.slice()?, |i| self.float(i, start, delta)),
         }
-        Ok(())
+        check()
     }
 }
 
@@ -143,8 +144,13 @@ fn int(i: usize, start: i64, delta: i64) -> i64 {
     start.wrapping_add((i as i64).wrapping_mul(delta))
 }
 
-fn fill<T>(out: &mut [T], element: impl Fn(usize) -> T) {
-    out.iter_mut().enumerate().for_each(|(i, o)| *o = element(i));
+/// Elements that are computed at a time.
+const CHUNK: usize = 16 << 10;
+
+fn fill<T: Send>(out: &mut [T], element: impl Fn(usize) -> T + Sync) {
+    parallel_chunks_mut(out, CHUNK, &|chunk, out| {
+        out.iter_mut().zip(chunk * CHUNK..).for_each(|(o, i)| *o = element(i));
+    });
 }
 
 #[cfg(test)]

@@ -57,34 +57,34 @@ impl Reshape {
         for (i, r) in request.iter().enumerate() {
             out.push(match r.known() {
                 Some(-1) => {
-                    ensure!(inferred.is_none(), InvalidGraph, "At most one dimension can be -1, not those of {request:?}");
+                    ensure!(inferred.is_none(), Fail, "At most one dimension can be -1, not those of {request:?}");
                     inferred = Some(i);
                     Dim::Known(1)
                 }
                 Some(0) if !self.allow_zero => data
                     .get(i)
                     .cloned()
-                    .ok_or_else(|| error!(InvalidGraph, "dimension {i} of {request:?} is to be kept, but the input has shape {data:?}"))?,
-                Some(n) if n < 0 => bail!(InvalidGraph, "dimension {i} of {request:?} is less than -1"),
+                    .ok_or_else(|| error!(Fail, "dimension {i} of {request:?} is to be kept, but the input has shape {data:?}"))?,
+                Some(n) if n < 0 => bail!(Fail, "dimension {i} of {request:?} is less than -1"),
                 _ => r.clone(),
             });
         }
         let Some(i) = inferred else {
             let fits = product(data).sub(&product(&out)).known().is_none_or(|d| d == 0);
-            ensure!(fits, InvalidGraph, "{}", mismatch(data, request));
+            ensure!(fits, Fail, "{}", mismatch(data, request));
             return Ok(out);
         };
         let zero = self.allow_zero && request.iter().any(|r| r.is(0));
-        ensure!(!zero, InvalidGraph, "shape {request:?} has both 0 and -1 where 0 means a size of zero");
-        out[i] = left_over(data, &out).ok_or_else(|| error!(InvalidGraph, "{}", mismatch(data, request)))?;
+        ensure!(!zero, Fail, "shape {request:?} has both 0 and -1 where 0 means a size of zero");
+        out[i] = left_over(data, &out).ok_or_else(|| error!(Fail, "{}", mismatch(data, request)))?;
         Ok(out)
     }
 
     fn shape(&self, cx: &Run<'_>) -> Result<Shape> {
         let data: Dims = cx.input(0)?.shape().iter().map(|&d| Dim::from(d)).collect();
         let request: Dims = self.request.run(cx)?.unwrap_or_default().iter().map(|&d| Dim::Known(d)).collect();
-        let dims = self.resolve(&data, &request).map_err(|e| e.with_kind(base::ErrorKind::InvalidArgument))?;
-        known(&dims).ok_or_else(|| error!(InvalidArgument, "{}", mismatch(&data, &request)))
+        let dims = self.resolve(&data, &request)?;
+        known(&dims).ok_or_else(|| error!(Fail, "{}", mismatch(&data, &request)))
     }
 }
 
@@ -125,7 +125,7 @@ impl Op for Reshape {
                 let open = |d: &Dim| d.is(-1) || (d.is(0) && !self.allow_zero);
                 Some(request.iter().map(|d| if open(d) { cx.fresh() } else { d.clone() }).collect())
             }
-            _ => self.request.count(cx).map(|rank| cx.fresh_dims(rank)),
+            _ => self.request.count(cx).map(|rank| cx.ranked(rank)).transpose()?,
         };
         match dims {
             Some(dims) => facts::state(cx, 0, dtype, dims, cx.input(0)?.value.clone()),

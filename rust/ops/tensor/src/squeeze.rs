@@ -70,7 +70,7 @@ fn without(dims: &[Dim], axes: &[i64]) -> Result<Dims> {
         let axis = facts::axis(a, dims.len())?;
         ensure!(
             dims[axis].known().is_none_or(|d| d == 1),
-            InvalidGraph,
+            Fail,
             "Dimension of input {axis} must be 1 instead of {}. shape={dims:?}",
             dims[axis]
         );
@@ -87,7 +87,7 @@ impl Stateless for Squeeze {
         for &a in &axes {
             let axis = axis_index(a, dims.len())?;
             let shape = Shape::from(dims);
-            ensure!(dims[axis] == 1, InvalidArgument, "Dimension of input {axis} must be 1 instead of {}. shape={shape}", dims[axis]);
+            ensure!(dims[axis] == 1, Fail, "Dimension of input {axis} must be 1 instead of {}. shape={shape}", dims[axis]);
             dropped[axis] = true;
         }
         let shape: Shape = dims.iter().zip(dropped).filter(|(_, dropped)| !dropped).map(|(&d, _)| d).collect();

@@ -64,7 +64,7 @@ impl Op for Unsqueeze {
                 let mut old = dims.iter();
                 Some(new.iter().filter_map(|&new| if new { Some(Dim::Known(1)) } else { old.next().cloned() }).collect())
             }
-            (Some(dims), None) => self.axes.count(cx).map(|n| cx.fresh_dims(dims.len() + n)),
+            (Some(dims), None) => self.axes.count(cx).map(|n| cx.ranked(dims.len() + n)).transpose()?,
             _ => None,
         };
         match dims {

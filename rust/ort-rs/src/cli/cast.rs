@@ -17,6 +17,6 @@ pub(crate) fn cast(tensor: Tensor, dtype: DType) -> Result<Tensor> {
     node.attributes.insert("to".to_owned(), Attribute::Int(dtype as i64));
     let value = Value::from(tensor);
     let fact = Fact::constant(value.clone());
-    let outputs = run_alone(registry, &node, &[Some(value)], &[Some(&fact)], &NoSubgraphs)?;
+    let outputs = run_alone(registry, &node, &[Some(value)], &[Some(&fact)], &NoSubgraphs, &base::threads::Cancel::new())?;
     outputs[0].tensor().cloned()
 }

@@ -7,34 +7,25 @@ use std::sync::Arc;
 use base::Value;
 use exec::Target;
 use ir::{Fact, Node, OpKey, Oracle};
-use op::{OpDef, Registry, run_alone};
+use op::{Registry, run_alone};
 
 /// The opset of models in tests that name no other.
 pub(crate) const OPSET: u32 = 20;
 
-/// The operators of the workspace, and small ones for what it does not have.
+/// The operators of the workspace.
 pub(crate) struct Operators {
     registry: Arc<Registry>,
     operators: exec::Operators,
-    /// Whether the workspace has kernels for blocks of channels.
-    pub(crate) has_blocks: bool,
 }
 
 impl Operators {
     /// The operators that a model of opset `opset` has.
     pub(crate) fn new(opset: u32) -> Self {
         let crates = [ops_math::OPS, ops_misc::OPS, ops_nn::OPS, ops_tensor::OPS];
-        let mut registry = Registry::new(crates.into_iter().flatten().copied()).unwrap();
-        let has_blocks = registry.get("ai.ort_rs", "Reorder").is_some();
-        for def in super::attention::OPS.iter().chain(super::conv::OPS).chain(super::reduce::OPS) {
-            if registry.get(def.domain, def.name).is_none() {
-                registry.add(OpDef::clone(def)).unwrap();
-            }
-        }
-        let registry = Arc::new(registry);
+        let registry = Arc::new(Registry::new(crates.into_iter().flatten().copied()).unwrap());
         let target = Arc::new(Target::new(registry.clone(), Vec::new(), ops_nn::channel_block()));
         let opsets = BTreeMap::from([(String::new(), opset)]);
-        Self { operators: exec::Operators::new(target).with_opsets(opsets), registry, has_blocks }
+        Self { operators: exec::Operators::new(target).with_opsets(opsets), registry }
     }
 
     /// The key of operator `name` of `domain` in this opset.
@@ -46,7 +37,7 @@ impl Operators {
     pub(crate) fn run(&self, node: &Node, inputs: &[Option<Value>]) -> Vec<Value> {
         let facts: Vec<Option<Fact>> = inputs.iter().map(|v| v.clone().map(Fact::constant)).collect();
         let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
-        run_alone(&self.registry, node, inputs, &facts, &self.operators).unwrap()
+        run_alone(&self.registry, node, inputs, &facts, &self.operators, &base::threads::Cancel::new()).unwrap()
     }
 }
 

@@ -69,6 +69,9 @@ impl CpuKernel for Cumulative {
     }
 }
 
+/// After how many rows of a tile a cancelled run is noticed.
+const CHECKED: usize = 256;
+
 /// Scans one tile.
 type ScanTile = unsafe fn(&Scan<'_>, usize);
 
@@ -120,7 +123,7 @@ impl Prepared for Kernel {
                 unsafe { (self.scan)(&scan, unit) };
             }
         });
-        Ok(())
+        base::threads::check()
     }
 }
 
@@ -167,6 +170,10 @@ unsafe fn tile<T: Summand + Element, const PRODUCT: bool, const EXCLUSIVE: bool>
     let (width, rows) = if split.inner == 1 { (BLOCK, split.len.div_ceil(BLOCK)) } else { (n, split.len) };
     let mut accs = [start; TILE];
     for row in 0..rows {
+        // One tile may be all there is; its rows are short.
+        if row % CHECKED == CHECKED - 1 && base::threads::check().is_err() {
+            return;
+        }
         let row = if op.reverse { rows - 1 - row } else { row };
         // SAFETY: as the caller vouches: the row lies in the tile.
         unsafe {

@@ -37,7 +37,7 @@ impl Prepared for ToStrings {
         ensure!(input.dtype() == self.from, Fail, "the input is of type {}, not {}", input.dtype(), self.from);
         let (shape, bytes) = (Shape::from(input.shape()), input.bytes()?);
         let len = input.len();
-        let mut strings = Strings::with_capacity(len);
+        let mut strings = Strings::with_room(len, len)?;
         let mut codes = [0u8; BLOCK];
         let mut text = String::new();
         for start in (0..len).step_by(BLOCK) {

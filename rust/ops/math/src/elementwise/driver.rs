@@ -195,7 +195,8 @@ mod tests {
         let values: Vec<Option<Value>> = inputs.iter().map(|t| Some(t.clone().into())).collect();
         let facts: Vec<Option<Fact>> = values.iter().map(|v| v.clone().map(Fact::constant)).collect();
         let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
-        let outputs = run_alone(&registry, &node(&registry, def, opset, inputs.len()), &values, &facts, &NoSubgraphs)?;
+        let outputs =
+            run_alone(&registry, &node(&registry, def, opset, inputs.len()), &values, &facts, &NoSubgraphs, &base::threads::Cancel::new())?;
         outputs[0].tensor().cloned()
     }
 
@@ -248,7 +249,7 @@ mod tests {
         };
         let mut slots: Vec<Slot> = inputs.iter().chain([&output]).map(|s| slot(*s)).collect();
         let count = inputs.len() as u32;
-        let wires = Wires { inputs: (0..count).map(Some).collect(), given: inputs.len(), outputs: vec![Some(count)] };
+        let wires = Wires { inputs: (0..count).map(Some).collect(), given: inputs.len(), outputs: vec![Some(count)], ending: 0 };
         let cancel = Cancel::new();
         // SAFETY: the slots lie in `memory`; an output that lies over an input in another way than it may is refused, as tested.
         let mut run = unsafe { Run::new(&mut slots, &wires, (std::ptr::null_mut(), 0), &cancel) };

@@ -55,7 +55,10 @@ impl Stateless for StringConcat {
         let (x, y) = (cx.input(0)?, cx.input(1)?);
         let shape = broadcast(x.shape(), y.shape())?;
         let (left, right) = (x.strings()?, y.strings()?);
-        let mut joined = Strings::with_capacity(Shape::checked_len(&shape).unwrap_or(0));
+        let len = Shape::checked_len(&shape).unwrap_or(usize::MAX);
+        // Each string of a side is read as often as any other of it.
+        let times = |side: &Strings| side.byte_len().saturating_mul(len / side.len().max(1));
+        let mut joined = Strings::with_room(len, times(left).saturating_add(times(right)))?;
         for (i, j) in places(x.shape(), &shape).zip(places(y.shape(), &shape)) {
             joined.push_parts(&[left.get(i), right.get(j)]);
         }

@@ -107,7 +107,7 @@ impl Stateless for Tokenizer {
         shape.push(longest);
         let room = Shape::checked_len(&shape).filter(|n| *n <= isize::MAX as usize / 16);
         ensure!(room.is_some(), Fail, "the words of strings of shape {} are too many", Shape::from(x.shape()));
-        let mut out = Strings::with_capacity(room.unwrap_or(0));
+        let mut out = Strings::with_room(room.unwrap_or(usize::MAX), 0)?;
         for row in rows {
             let marks = if mark { &MARKS[..] } else { &[] };
             let used = row.len() + marks.len();

@@ -183,7 +183,7 @@ impl Extents {
 /// What `body` makes of `tensor`, which keeps type and shape.
 fn through(body: &Body, tensor: Tensor, cx: &Run<'_>) -> Result<Tensor> {
     let (dtype, shape) = (tensor.dtype(), tensor.shape().clone());
-    let outputs = body.run(&[Value::Tensor(tensor)], &cx.captures()?, cx.cancel())?;
+    let outputs = body.run(&mut vec![Value::Tensor(tensor)], &cx.captures()?, cx.cancel())?;
     let Some(output) = outputs.first() else { bail!(Fail, "a graph without outputs") };
     let output = output.tensor()?;
     let same = output.dtype() == dtype && *output.shape() == shape;

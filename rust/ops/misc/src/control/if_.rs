@@ -92,7 +92,7 @@ impl Prepared for Branches {
         let Some(body) = &self.0[usize::from(condition)] else {
             base::bail!(Fail, "the condition is {condition}, which was ruled out");
         };
-        let outputs = body.run(&[], &cx.captures()?, cx.cancel())?;
+        let outputs = body.run(&mut Vec::new(), &cx.captures()?, cx.cancel())?;
         set_all(cx, 0, outputs)
     }
 }

@@ -182,19 +182,20 @@ impl Prepared for Iteration {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
         let (limit, mut goes_on) = self.bounds(cx)?;
         let count = self.entering.len();
-        let mut states = (0..count).map(|i| cx.value(LEADING + i)).collect::<Result<Vec<Value>>>()?;
+        let mut states = (0..count).map(|i| cx.take(LEADING + i)).collect::<Result<Vec<Value>>>()?;
         let captures = cx.captures()?;
         let mut stacks: Vec<Stack> = self.scans.iter().map(|_| Stack::default()).collect();
         let mut inputs: Vec<Value> = Vec::with_capacity(LEADING + count);
-        let mut n = 0;
+        let (mut n, mut number) = (0, None);
         while n < limit && goes_on {
             cx.cancel().check()?;
-            let last = inputs.drain(..).next();
-            inputs.extend([Self::number(last, n)?, self.goes_on.clone().into()]);
+            let now = Self::number(number, n)?;
+            inputs.extend([now.clone(), self.goes_on.clone().into()]);
+            number = Some(now);
             for (state, ty) in states.drain(..).zip(&self.entering) {
                 inputs.push(convert(state, ty)?);
             }
-            let mut outputs = self.body.run(&inputs, &captures, cx.cancel())?.into_iter();
+            let mut outputs = self.body.run(&mut inputs, &captures, cx.cancel())?.into_iter();
             goes_on = outputs.next().map_or(Ok(false), |c| c.tensor()?.as_ref().scalar::<bool>())?;
             states.extend(outputs.by_ref().take(count));
             for ((stack, scan), value) in stacks.iter_mut().zip(&self.scans).zip(outputs) {

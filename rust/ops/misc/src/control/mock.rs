@@ -25,9 +25,9 @@ pub(crate) struct Mock {
 struct Closure(Arc<Run>);
 
 impl SubPlan for Closure {
-    fn run(&self, inputs: &[Value], captures: &[Value], cancel: &Cancel) -> Result<Vec<Value>> {
+    fn run(&self, inputs: &mut Vec<Value>, captures: &[Value], cancel: &Cancel) -> Result<Vec<Value>> {
         cancel.check()?;
-        (self.0)(inputs, captures)
+        (self.0)(&std::mem::take(inputs), captures)
     }
 }
 
@@ -124,7 +124,7 @@ impl Mock {
         let facts = self.all_facts();
         let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
         let values: Vec<Option<Value>> = self.values.iter().cloned().chain(self.captured.iter().cloned().map(Some)).collect();
-        run_alone(&self.registry, &self.node, &values, &facts, &self)
+        run_alone(&self.registry, &self.node, &values, &facts, &self, &Cancel::new())
     }
 }
 

@@ -36,8 +36,8 @@ impl Body {
         Ok(Self { plan: cx.subplan(index, inputs)?, captures: start..start + count, outputs: graph.outputs.len() })
     }
 
-    /// Runs the graph; `captures` are those of all graphs of the node.
-    pub(crate) fn run(&self, inputs: &[Value], captures: &[Value], cancel: &Cancel) -> Result<Vec<Value>> {
+    /// Runs the graph, which takes `inputs` and leaves them empty; `captures` are those of all graphs of the node.
+    pub(crate) fn run(&self, inputs: &mut Vec<Value>, captures: &[Value], cancel: &Cancel) -> Result<Vec<Value>> {
         let own = captures.get(self.captures.clone());
         let own = own.ok_or_else(|| error!(Fail, "{} captured values are there, not {:?}", captures.len(), self.captures))?;
         let outputs = self.plan.run(inputs, own, cancel)?;

@@ -248,7 +248,7 @@ pub(super) fn iterate(
         for s in sources {
             inputs.push(slice(&s.tensor, s.axis, if s.reverse { len - 1 - n } else { n })?.into());
         }
-        let mut outputs = body.run(&inputs, around.captures, around.cancel)?.into_iter();
+        let mut outputs = body.run(&mut inputs, around.captures, around.cancel)?.into_iter();
         states.extend(outputs.by_ref().take(count));
         for (stack, value) in stacks.iter_mut().zip(outputs) {
             if let Some(stack) = stack {

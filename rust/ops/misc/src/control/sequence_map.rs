@@ -78,8 +78,8 @@ impl Prepared for Mapping {
                 Value::Sequence(s) => s.values[n].clone(),
                 other => other.clone(),
             };
-            let inputs: Vec<Value> = given.iter().map(element).collect();
-            let outputs = self.body.run(&inputs, &captures, cx.cancel())?;
+            let mut inputs: Vec<Value> = given.iter().map(element).collect();
+            let outputs = self.body.run(&mut inputs, &captures, cx.cancel())?;
             mapped.iter_mut().zip(outputs).for_each(|(list, value)| list.push(value));
         }
         for (i, (values, element)) in mapped.into_iter().zip(&self.outputs).enumerate() {

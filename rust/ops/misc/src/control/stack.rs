@@ -56,10 +56,12 @@ impl Stack {
         );
         self.count += 1;
         if let Ok(strings) = tensor.as_ref().strings() {
+            self.strings.reserve(strings.len(), strings.byte_len())?;
             strings.iter().for_each(|s| self.strings.push(s));
             return Ok(());
         }
         let len = dtype.size().unwrap_or(1) * tensor.len();
+        base::ensure_room(len)?;
         self.bytes.try_reserve(len).map_err(|_| error!(Fail, "no memory for {} iterations of a scan output", self.count))?;
         if dtype.is_packed() {
             let start = self.bytes.len();
@@ -85,10 +87,12 @@ impl Stack {
         let Some((dtype, shape)) = &self.like else { return Ok(()) };
         let len = Shape::checked_len(shape).and_then(|n| n.checked_mul(count)).unwrap_or(usize::MAX);
         if *dtype == DType::String {
+            self.strings.reserve(len, 0)?;
             (0..len).for_each(|_| self.strings.push(""));
             return Ok(());
         }
         let bytes = len.saturating_mul(dtype.size().unwrap_or(1));
+        base::ensure_room(bytes)?;
         self.bytes.try_reserve(bytes).map_err(|_| error!(Fail, "no memory for {count} tensors of {dtype}{shape}"))?;
         self.bytes.resize(self.bytes.len() + bytes, 0);
         Ok(())
@@ -110,8 +114,8 @@ impl Stack {
         let rows =
             Rows { count: self.count, outer: like[..axis].iter().product(), inner: like[axis..].iter().product(), reverse: target.reverse };
         if dtype == DType::String {
-            let strings = rows.places().flat_map(|r| r.map(|i| self.strings.get(i))).collect();
-            return cx.set_strings(target.output, shape, strings);
+            let strings = rows.places().flat_map(|r| r.map(|i| self.strings.get(i)));
+            return cx.set_strings(target.output, shape, Strings::gather(strings)?);
         }
         if !cx.has_output(target.output) {
             return Ok(());
@@ -139,7 +143,7 @@ struct Rows {
 
 impl Rows {
     /// Where the rows of the output lie among the tensors, in elements.
-    fn places(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    fn places(&self) -> impl Iterator<Item = std::ops::Range<usize>> + Clone + '_ {
         let outer = if self.inner == 0 { 0 } else { self.outer };
         let order = move |k: usize| if self.reverse { self.count - 1 - k } else { k };
         (0..outer)

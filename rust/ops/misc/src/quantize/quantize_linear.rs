@@ -4,7 +4,7 @@
 
 use base::minifloat::Format;
 use base::threads::{SharedMut, try_parallel_for};
-use base::{DType, Result, bail, ensure};
+use base::{DType, Result, Shape, bail, ensure};
 use ir::Fact;
 use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, TypeSet, since};
 
@@ -128,7 +128,7 @@ struct Quantizer {
 
 impl Prepared for Quantizer {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
-        let shape = cx.input(0)?.shape().to_vec();
+        let shape = Shape::from(cx.input(0)?.shape());
         cx.allocate(0, self.output, shape)?;
         let (x, scale, zero) = (cx.input(0)?, cx.input(1)?, cx.optional(2)?);
         if let Some(zero) = zero {

@@ -6,7 +6,7 @@ use base::{Result, Value, ensure};
 use op::types::INDEX;
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
-use super::position;
+use super::{position, take};
 use crate::types::SEQUENCES_V1;
 
 /// SequenceErase of `ai.onnx`.
@@ -31,12 +31,11 @@ impl Op for SequenceErase {
 
 impl Stateless for SequenceErase {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
-        let value = cx.value(0)?;
-        let mut sequence = value.sequence()?.clone();
-        drop(value);
-        let len = sequence.values.len();
+        let len = cx.sequence(0)?.values.len();
         ensure!(len > 0, InvalidArgument, "an empty sequence has nothing to erase");
         let position = position(cx, 1, len, len as i64 - 1, len - 1)?;
+        let mut sequence = take(cx, 0)?;
+        // A sequence that somebody else holds too is copied here.
         Arc::make_mut(&mut sequence).values.remove(position);
         cx.set(0, Value::Sequence(sequence))
     }

@@ -6,7 +6,7 @@ use base::{Result, Value, ensure};
 use op::types::{ANY_V1, INDEX};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
-use super::{element, position};
+use super::{element, position, take};
 use crate::types::SEQUENCES_V1;
 
 const SIGNATURE: &str = "input_sequence:S, tensor:T, position:I? -> output_sequence:S";
@@ -36,12 +36,11 @@ impl Op for SequenceInsert {
 
 impl Stateless for SequenceInsert {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
-        let value = cx.value(0)?;
-        let mut sequence = value.sequence()?.clone();
-        drop(value);
-        let len = sequence.values.len();
+        let len = cx.sequence(0)?.values.len();
         let position = position(cx, 2, len, len as i64, len)?;
-        Arc::make_mut(&mut sequence).values.insert(position, cx.value(1)?);
+        let (mut sequence, tensor) = (take(cx, 0)?, cx.value(1)?);
+        // A sequence that somebody else holds too is copied here.
+        Arc::make_mut(&mut sequence).values.insert(position, tensor);
         cx.set(0, Value::Sequence(sequence))
     }
 }

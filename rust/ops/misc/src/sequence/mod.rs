@@ -9,7 +9,9 @@ pub mod insert;
 pub mod length;
 pub mod split;
 
-use base::{Result, Type, bail, ensure};
+use std::sync::Arc;
+
+use base::{Result, Sequence, Type, Value, bail, ensure};
 use op::{Infer, Run};
 
 use crate::scalar::int;
@@ -24,6 +26,14 @@ pub(crate) fn element(cx: &Infer<'_>, i: usize) -> Result<Type> {
     match &cx.input(i)?.ty {
         Type::Sequence(element) => Ok((**element).clone()),
         other => bail!(InvalidGraph, "input {i} must be a sequence, not {other}"),
+    }
+}
+
+/// The sequence that is input `i`, for changes: if no later node reads it and nobody else holds it, it is changed in place.
+pub(crate) fn take(cx: &mut Run<'_>, i: usize) -> Result<Arc<Sequence>> {
+    match cx.take(i)? {
+        Value::Sequence(sequence) => Ok(sequence),
+        other => bail!(InvalidArgument, "input {i} must be a sequence, not {}", other.ty()),
     }
 }
 

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use base::{DType, Result, Shape, TensorMut, TensorRef, bail, ensure};
 use half::{bf16, f16};
-use ir::{Dim, Dims};
+use ir::{Attribute, Dim, Dims, Fact, Graph, Node};
 use op::types::FLOATS;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, Sizes, TypeSet, since};
 
 use super::core::{Computed, Heads, Job, Stage, Target, scratch_bytes};
+use crate::body::{Body, dtype_of};
 use crate::conv::windows::elements;
 use crate::floats::{Floats, FloatsMut, is_wide};
 use crate::number::Numbers;
@@ -49,6 +50,7 @@ pub static ATTENTION: OpDef = OpDef {
     versions: VERSIONS,
     load: |a| Ok(Box::new(load(a)?)),
     kernels: Kernels::NONE.cpu::<Attention>(),
+    body: Some(body),
     ..OpDef::ONNX
 };
 
@@ -467,6 +469,35 @@ impl<A: Computed> Prepared for Kernel<A> {
         cx.allocate(3, dtype, [e.q.batch, e.q.heads, e.q.rows, e.keys()])?;
         self.attend(&e, cx)
     }
+}
+
+/// The operator in older ones: what graph passes make of patterns, which is neither causal nor cached, and has a row for each head.
+fn body(node: &Node, facts: &[Option<&Fact>]) -> Result<Graph> {
+    let attributes = Attrs::new(node);
+    let Attention { scale, softcap, causal, heads, window, .. } = load(&attributes)?;
+    let fact = |i: usize| facts.get(i).copied().flatten();
+    let heads_of = |i: usize| fact(i).and_then(|f| f.shape.as_deref()).filter(|s| s.len() == 4).map(|s| s[1].clone());
+    let plain = softcap == 0.0 && !causal && heads.is_none() && window == (None, None) && node.inputs.len() <= 4 && node.outputs.len() == 1;
+    let alike = heads_of(0).is_some() && heads_of(0) == heads_of(1);
+    let dtype = dtype_of(facts, 0)?;
+    let biased = fact(3).is_none_or(|mask| mask.dtype() == Some(dtype));
+    let scale = scale.or_else(|| fact(0)?.shape.as_ref()?.last()?.known().map(|d| 1.0 / (d as f32).sqrt()));
+    let Some(scale) = scale.filter(|_| plain && alike && biased) else {
+        bail!(NotImplemented, "attention with caches, groups, caps or masks of truth values has no function body");
+    };
+    let mut b = Body::of(node);
+    let (Some(q), Some(k), Some(v)) = (b.input(0), b.input(1), b.input(2)) else { bail!(InvalidGraph, "an input is missing") };
+    let scale = b.float(scale)?;
+    let scale = if dtype == DType::F32 { scale } else { b.cast(scale, dtype) };
+    let scaled = b.node(("Mul", 14), &[q, scale], &[]);
+    let turned = b.node(("Transpose", 13), &[k], &[("perm", Attribute::Ints(vec![0, 1, 3, 2]))]);
+    let mut scores = b.node(("MatMul", 13), &[scaled, turned], &[]);
+    if let Some(mask) = b.input(3) {
+        scores = b.node(("Add", 14), &[scores, mask], &[]);
+    }
+    let weights = b.node(("Softmax", 13), &[scores], &[("axis", Attribute::Int(-1))]);
+    let y = b.node(("MatMul", 13), &[weights, v], &[]);
+    Ok(b.finish(&[y]))
 }
 
 #[cfg(test)]

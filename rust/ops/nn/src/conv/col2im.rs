@@ -45,7 +45,8 @@ impl Op for Col2Im {
             }
             _ => {
                 let rank = cx.dims(1)?.and_then(|d| d.first().and_then(Dim::size));
-                rank.map(|r| [x[0].clone(), cx.fresh()].into_iter().chain(cx.fresh_dims(r)).collect())
+                let image = rank.map(|r| cx.ranked(r)).transpose()?;
+                image.map(|image| [x[0].clone(), cx.fresh()].into_iter().chain(image).collect())
             }
         };
         cx.tensor(0, dtype, dims);

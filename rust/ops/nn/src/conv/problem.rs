@@ -30,7 +30,7 @@ impl Problem {
         ensure!(x.len() >= 2 && w.len() == x.len(), InvalidArgument, "weights of shape {} for an input of {}", show(w), show(x));
         let (oc, ic) = (w[0], w[1]);
         let fits = groups > 0 && ic.checked_mul(groups) == Some(x[1]) && oc % groups == 0;
-        ensure!(fits, InvalidArgument, "weights of shape {} in {groups} groups for an input of shape {}", show(w), show(x));
+        ensure!(fits, Fail, "weights of shape {} in {groups} groups for an input of shape {}", show(w), show(x));
         if let Some(kernel) = &window.kernel {
             ensure!(kernel.is_empty() || kernel[..] == w[2..], InvalidArgument, "kernel_shape is {kernel:?}, the weights {}", show(w));
         }

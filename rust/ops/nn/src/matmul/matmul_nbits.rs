@@ -64,8 +64,9 @@ impl MatMulNBits {
         let fixed = cx.optional(3).is_none() || cx.constant(3).is_some();
         let packed = match (cx.constant(1), constant(2), fixed) {
             (Some(b), Some(scales), true) => {
-                // Scales and zero points belong to their weights, so where the weights lie tells them apart.
-                let format = format!("blocks {} {} {} {}", self.bits, self.block, T::DTYPE, simd::isa::best().name());
+                // One weight may be read with other scales and zero points elsewhere.
+                let with: Vec<usize> = [2, 3].iter().filter_map(|i| cx.constant(*i)).map(base::Tensor::identity).collect();
+                let format = format!("blocks {} {} {} {with:x?} {}", self.bits, self.block, T::DTYPE, simd::isa::best().name());
                 let pack = |b: &base::Tensor| PackedBlocks::new(&self.weights::<T>([Some(b.as_ref()), Some(scales), constant(3)])?);
                 Some(cx.packed.get(b, &format, pack)?)
             }

@@ -85,8 +85,9 @@ pub(super) fn prepare(weights: Weights, cx: &Prepare<'_>) -> Result<Box<dyn Prep
     let packed = match cx.constant(1).filter(|_| fixed) {
         None => None,
         Some(source) => {
-            // Scales, zero points and indices belong to their weights, so where the weights lie tells them apart.
-            let format = format!("blocks by index {weights:?} {}", simd::isa::best().name());
+            // One weight may be read with other scales, zero points and indices elsewhere.
+            let with: Vec<usize> = [2, 3, 4].iter().filter_map(|i| cx.constant(*i)).map(base::Tensor::identity).collect();
+            let format = format!("blocks by index {weights:?} {with:x?} {}", simd::isa::best().name());
             let pack = |b: &base::Tensor| {
                 let floats = weights.floats([Some(b.as_ref()), constant(2), constant(3), constant(4)])?;
                 PackedB::new(Mat::row_major(&floats, weights.k, weights.n)?)

@@ -74,13 +74,13 @@ impl Plan {
     /// The product of dense operands of shapes `a` and `b`.
     ///
     /// # Errors
-    /// `InvalidArgument` when the inner sizes differ or the batch axes do not broadcast.
+    /// `Fail` when the inner sizes differ or the batch axes do not broadcast.
     pub(crate) fn new(a: &[usize], a_form: Form, b: &[usize], b_form: Form) -> Result<Self> {
         ensure!(!a.is_empty() && !b.is_empty(), InvalidArgument, "a matrix product of {} and {}", Shape::from(a), Shape::from(b));
         let (x, y) = (a_form.axes(a.len(), true), b_form.axes(b.len(), false));
         let size = |shape: &[usize], axis: Option<usize>| axis.map_or(1, |i| shape[i]);
         let (m, k, n) = (size(a, x.rows), size(a, x.cols), size(b, y.cols));
-        ensure!(k == size(b, y.rows), InvalidArgument, "matrices of shapes {} and {} have no product", Shape::from(a), Shape::from(b));
+        ensure!(k == size(b, y.rows), Fail, "matrices of shapes {} and {} have no product", Shape::from(a), Shape::from(b));
         let batch = base::broadcast(&a[x.batch.clone()], &b[y.batch.clone()])?;
         let shape: Shape = batch.iter().copied().chain(x.rows.map(|i| a[i])).chain(y.cols.map(|j| b[j])).collect();
         ensure!(Shape::checked_len(&shape).is_some(), InvalidArgument, "a product of shape {shape} is too large");

@@ -105,7 +105,7 @@ impl Prepared for Kernel {
         if let Ok(strings) = cx.input(0)?.strings() {
             let mut picked = Vec::new();
             each_source(&tables, &mut |i| picked.push(i));
-            let picked = picked.iter().map(|i| strings.get(*i)).collect::<Strings>();
+            let picked = Strings::gather(picked.iter().map(|i| strings.get(*i)))?;
             return cx.set_strings(0, output, picked);
         }
         cx.allocate(0, dtype, output)?;

@@ -36,10 +36,10 @@ impl Op for AffineGrid {
                 let axes = Dim::from(size.len() - 2);
                 Some([size[0].clone()].into_iter().chain(size[2..].iter().cloned()).chain([axes]).collect())
             }
-            (None, Some([batch, axes, _])) => axes.size().map(|n| {
-                let spatial = cx.fresh_dims(n);
-                [batch.clone()].into_iter().chain(spatial).chain([axes.clone()]).collect()
-            }),
+            (None, Some([batch, axes, _])) => {
+                let spatial = axes.size().map(|n| cx.ranked(n)).transpose()?;
+                spatial.map(|spatial| [batch.clone()].into_iter().chain(spatial).chain([axes.clone()]).collect())
+            }
             _ => None,
         };
         cx.tensor(0, dtype, dims);

@@ -1,6 +1,7 @@
 //! RoiAlign: regions of images, sampled between elements.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use base::{DType, Result, Shape, bail, ensure};
 use ir::{Dim, Dims};
@@ -108,6 +109,16 @@ fn neighbours<A: Real>(at: A, n: usize) -> Option<(usize, usize, A)> {
     Some((low, low + 1, at - A::of(low as f64)))
 }
 
+/// The first of `n` numbers for which `holds` does not, where it holds for none after that.
+fn first_not(n: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, n);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
 impl<A: Real> Kernel<A> {
     fn side(&self, first: A, last: A, cells: usize) -> Side<A> {
         let (scale, shift) = (A::of(self.op.scale.into()), A::of(if self.op.half_pixel { 0.5 } else { 0.0 }));
@@ -127,6 +138,17 @@ impl<A: Real> Kernel<A> {
         side.start + A::of(i as f64) * side.cell + (A::of(s as f64) + A::of(0.5)) * side.cell / A::of(side.samples as f64)
     }
 
+    /// The samples of cell `i` that lie in an image of `n` elements along this side.
+    fn inside(side: &Side<A>, i: usize, n: usize) -> Range<usize> {
+        // Samples ascend, or descend where the region is turned around.
+        let ascends = side.cell >= A::zero();
+        let before = |at: A| if ascends { at < -A::one() } else { at > A::of(n as f64) };
+        let within = |at: A| if ascends { at <= A::of(n as f64) } else { at >= -A::one() };
+        let first = first_not(side.samples, |s| before(Self::place(side, i, s)));
+        let end = first_not(side.samples, |s| before(Self::place(side, i, s)) || within(Self::place(side, i, s)));
+        first..end.max(first)
+    }
+
     fn cell(&self, x: Floats<'_>, plane: usize, [height, width]: [usize; 2], [v, h]: [&Side<A>; 2], [py, px]: [usize; 2]) -> A {
         let mut result: Option<A> = None;
         let mut take = |value: A| {
@@ -142,12 +164,19 @@ impl<A: Real> Kernel<A> {
                 Some(r) => r + value,
             });
         };
-        for (sy, sx) in (0..v.samples).flat_map(|sy| (0..h.samples).map(move |sx| (sy, sx))) {
+        let (rows, cols) = (Self::inside(v, py, height), Self::inside(h, px, width));
+        // Samples outside of the image are zero. They are not walked through: a region may be larger than its image by any factor.
+        if rows.len() < v.samples || cols.len() < h.samples {
+            take(A::zero());
+        }
+        let samples = rows.flat_map(|sy| {
+            // One cell may take a long time, and a run that was cancelled wants none of it.
+            let cols = if base::threads::check().is_ok() { cols.clone() } else { 0..0 };
+            cols.map(move |sx| (sy, sx))
+        });
+        for (sy, sx) in samples {
             let (row, col) = (neighbours(Self::place(v, py, sy), height), neighbours(Self::place(h, px, sx), width));
-            let (Some((y0, y1, wy)), Some((x0, x1, wx))) = (row, col) else {
-                take(A::zero());
-                continue;
-            };
+            let (Some((y0, y1, wy)), Some((x0, x1, wx))) = (row, col) else { continue };
             let get = |y: usize, x_at: usize| x.get::<A>(plane + y * width + x_at);
             let (uy, ux) = (A::one() - wy, A::one() - wx);
             let terms = [uy * ux * get(y0, x0), uy * wx * get(y0, x1), wy * ux * get(y1, x0), wy * wx * get(y1, x1)];
@@ -201,6 +230,20 @@ mod tests {
         let x = [0f32, 1.0, 2.0, 3.0];
         let op = single(&ROI_ALIGN, 16).attr("sampling_ratio", 1i64).input([1, 1, 2, 2], &x).input([1, 4], &[0f32, 0.0, 2.0, 2.0]);
         assert_close(&op.input([1], &[0i64]).tensor().unwrap(), &[1.5], 1e-6, 0.0);
+    }
+
+    #[test]
+    fn samples_outside_of_the_image_are_zero() {
+        let run = |mode: &str, region: [f32; 4], samples: i64| {
+            let op = single(&ROI_ALIGN, 16).attr("sampling_ratio", samples).attr("mode", mode).input([1, 1, 2, 2], &[1f32, 1.0, 1.0, 1.0]);
+            op.input([1, 4], &region).input([1], &[0i64]).tensor().unwrap()
+        };
+        // Of the samples at -3.5, -0.5, 2.5 and 5.5 along each side, one lies in the image.
+        assert_close(&run("avg", [-4.5, -4.5, 7.5, 7.5], 4), &[1.0 / 16.0], 1e-6, 0.0);
+        assert_close(&run("avg", [7.5, 7.5, -4.5, -4.5], 4), &[1.0 / 16.0], 1e-6, 0.0);
+        assert_close(&run("max", [-4.5, -4.5, 7.5, 7.5], 4), &[1.0], 1e-6, 0.0);
+        assert_close(&run("avg", [-1e12, -1e12, 1e12, 1e12], 0), &[0.0], 1e-6, 0.0);
+        assert_close(&run("avg", [f32::NAN, 0.0, f32::INFINITY, 1.0], 0), &[0.0], 1e-6, 0.0);
     }
 
     #[test]

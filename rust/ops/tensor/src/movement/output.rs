@@ -40,7 +40,7 @@ where
         let strings = {
             let mut output = Output::strings(&shape)?;
             fill(cx, &mut output)?;
-            output.into_strings()
+            output.into_strings()?
         };
         return cx.set_strings(i, shape, strings);
     }
@@ -69,16 +69,17 @@ impl<'a> Output<'a> {
 
     fn strings(shape: &Shape) -> Result<Self> {
         let mut list = Vec::new();
-        let len = Shape::checked_len(shape).filter(|&n| list.try_reserve_exact(n).is_ok());
-        let len = len.ok_or_else(|| error!(Fail, "there is no memory for strings of shape {shape}"))?;
+        let len = Shape::checked_len(shape).unwrap_or(usize::MAX);
+        base::ensure_room(len.saturating_mul(size_of::<&str>()))?;
+        list.try_reserve_exact(len).map_err(|_| error!(Fail, "there is no memory for strings of shape {shape}"))?;
         list.resize(len, "");
         Ok(Self { dtype: DType::String, whole: Region::dense(shape), storage: Storage::Strings(list) })
     }
 
-    fn into_strings(self) -> Strings {
+    fn into_strings(self) -> Result<Strings> {
         match self.storage {
-            Storage::Strings(list) => list.into_iter().collect(),
-            _ => Strings::default(),
+            Storage::Strings(list) => Strings::gather(list.into_iter()),
+            _ => Ok(Strings::default()),
         }
     }
 

@@ -162,7 +162,7 @@ impl Region {
     }
 
     /// Each element, counted from the first element of the tensor, in row-major order of this region.
-    pub(crate) fn elements(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
+    pub(crate) fn elements(&self) -> impl ExactSizeIterator<Item = usize> + Clone + '_ {
         let mut walk = Walk::new(&self.axes, [self.offset], 0);
         (0..self.len()).map(move |_| {
             let at = walk.at[0];

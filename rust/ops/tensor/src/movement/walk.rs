@@ -34,7 +34,7 @@ pub(crate) fn merge<const N: usize>(axes: &mut Axes<N>) {
 }
 
 /// A place in the index space of `axes`, and where the cursors are there. It steps in row-major order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Walk<'a, const N: usize> {
     /// The axes but the innermost.
     outer: &'a [Steps<N>],

@@ -110,5 +110,5 @@ fn scatter_strings(cx: &Run<'_>, scatter: &impl Scatter) -> Result<Strings> {
     let mut all: Vec<&str> = cx.input(0)?.strings()?.iter().collect();
     let updates: Vec<&str> = cx.input(2)?.strings()?.iter().collect();
     scatter.scatter(&mut all, &updates, |_, update| update)?;
-    Ok(all.into_iter().collect())
+    Strings::gather(all.into_iter())
 }

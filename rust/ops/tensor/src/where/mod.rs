@@ -66,8 +66,8 @@ impl Stateless for Where {
         if dtype == DType::String {
             let (c, x, y) = (c.slice::<bool>()?, x.strings()?, y.strings()?);
             let places = regions[0].elements().zip(regions[1].elements().zip(regions[2].elements()));
-            let strings: Strings = places.map(|(i, (j, k))| if c[i] { x.get(j) } else { y.get(k) }).collect();
-            return cx.set_strings(0, shape, strings);
+            let chosen = places.map(|(i, (j, k))| if c[i] { x.get(j) } else { y.get(k) });
+            return cx.set_strings(0, shape, Strings::gather(chosen)?);
         }
         cx.allocate(0, dtype, shape)?;
         let (c, x, y) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
