@@ -82,9 +82,9 @@ impl Oracle for Operators {
         claimant(&self.target, node, inputs, &[]).is_ok()
     }
 
-    /// Blocks are for images of `float`; other types and ranks stay plain.
+    /// Blocks are for `float` with one to three spatial axes; other types and ranks stay plain.
     fn layouts(&self, node: &Node, inputs: &[Option<&Fact>]) -> Layouts {
-        let image = |f: &Fact| f.dtype() == Some(base::DType::F32) && f.rank() == Some(4);
+        let image = |f: &Fact| f.dtype() == Some(base::DType::F32) && f.rank().is_some_and(|r| (3..=5).contains(&r));
         match self.target.registry.def(node) {
             Ok(def) if def.layouts != Layouts::Blocked || inputs.first().copied().flatten().is_some_and(image) => def.layouts,
             _ => Layouts::Plain,

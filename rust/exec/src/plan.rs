@@ -10,6 +10,7 @@ use ir::{Dim, Dims, Fact, NodeId, Symbol, ValueId};
 use op::{Alias, Wires};
 
 use crate::Program;
+use crate::stand_in::Numbers;
 use crate::storage::{Storage, assign};
 use crate::waves::in_waves;
 
@@ -29,6 +30,8 @@ pub struct Plan {
     pub(crate) segments: Vec<Start>,
     /// How many symbols sizes speak of.
     pub(crate) symbols: usize,
+    /// What stands in for them while the plan is made.
+    pub(crate) numbers: Numbers,
     /// The slot from which each fetched value has its buffer, where that is made during the run.
     pub(crate) roots: Vec<Option<u32>>,
     /// For each step, the wave that it belongs to; none where steps run one after the other.
@@ -135,6 +138,7 @@ impl Plan {
             blocks: Vec::new(),
             segments: draft.segments,
             symbols: program.facts().symbols.len(),
+            numbers: Numbers::new(&program.facts().symbols),
             roots: Vec::new(),
             waves,
             speaks_of: Vec::new(),
@@ -235,7 +239,17 @@ impl<'p> Draft<'p> {
                 self.settled[symbol.0 as usize] = true;
             }
         }
+        self.settle_definitions();
         Ok(())
+    }
+
+    /// Settles the symbols that stand for expressions over settled ones.
+    fn settle_definitions(&mut self) {
+        for (symbol, dim) in self.program.facts().symbols.definitions() {
+            let mut known = true;
+            dim.for_each_symbol(&mut |s| known &= self.settled[s.0 as usize]);
+            self.settled[symbol.0 as usize] |= known;
+        }
     }
 
     fn add(&mut self, v: ValueId, storage: Storage) -> Result<u32> {
@@ -307,6 +321,9 @@ impl<'p> Draft<'p> {
                     settles.push(Settled { slot: *slot, axis, symbol });
                 }
             }
+        }
+        if !settles.is_empty() {
+            self.settle_definitions();
         }
         settles
     }

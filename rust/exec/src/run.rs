@@ -104,6 +104,7 @@ impl Walk<'_> {
             if steps.is_empty() {
                 continue;
             }
+            self.runner.program.facts().symbols.evaluate(&mut self.frame.symbols);
             let Frame { symbols, shapes, .. } = &mut *self.frame;
             let bound = self.runner.bindings.get(&self.runner.program, plan, segment, symbols, shapes)?;
             self.frame.adopt(&self.runner.program.target, plan, segment, &bound)?;

@@ -1,19 +1,30 @@
 //! Numbers that stand in for symbolic sizes while a plan is made: to match blocks of like size, and to judge whether parts are dense.
 
-use ir::{Dim, Fact};
+use ir::{Dim, Fact, Symbols};
 use op::{Part, Sizes};
 
 use crate::plan::{Plan, constant};
 
-/// How many symbols a plan is judged by; sizes that speak of more are taken as unknown.
-const SYMBOLS: usize = 1 << 10;
+/// The numbers that stand in for symbols.
+pub(crate) struct Numbers {
+    /// To judge what is dense, one after the other. What is dense for a small odd number and for a large prime is dense for all: a slice
+    /// that takes a whole axis of one does not take that of the other.
+    judging: [Vec<Option<i64>>; 2],
+    /// To match blocks.
+    typical: Vec<Option<i64>>,
+}
 
-/// What stands in for every symbol, one after the other. What is dense for a small odd number and for a large prime is dense for all:
-/// a slice that takes a whole axis of one does not take that of the other.
-static NUMBERS: [[Option<i64>; SYMBOLS]; 2] = [[Some(3); SYMBOLS], [Some(300_007); SYMBOLS]];
-
-/// What stands in for every symbol when blocks are matched.
-static TYPICAL: [Option<i64>; SYMBOLS] = [Some(64); SYMBOLS];
+impl Numbers {
+    pub(crate) fn new(symbols: &Symbols) -> Self {
+        let all = |n: i64| {
+            let mut values = vec![Some(n); symbols.len()];
+            symbols.definitions().iter().for_each(|(s, _)| values[s.0 as usize] = None);
+            symbols.evaluate(&mut values);
+            values
+        };
+        Self { judging: [all(3), all(300_007)], typical: all(64) }
+    }
+}
 
 fn evaluate(dims: &[Dim], numbers: &[Option<i64>]) -> Option<Vec<usize>> {
     dims.iter().map(|d| d.eval(numbers).ok().flatten().and_then(|n| usize::try_from(n).ok())).collect()
@@ -22,7 +33,7 @@ fn evaluate(dims: &[Dim], numbers: &[Option<i64>]) -> Option<Vec<usize>> {
 /// The bytes that a slot takes for typical sizes; 0 when they cannot be told.
 pub(crate) fn stand_in_bytes(plan: &Plan, slot: usize) -> usize {
     let s = &plan.slots[slot];
-    let dims = s.dims.as_ref().and_then(|d| evaluate(d, &TYPICAL));
+    let dims = s.dims.as_ref().and_then(|d| evaluate(d, &plan.numbers.typical));
     let len = dims.and_then(|d| s.layout.stored_len(&d));
     len.zip(s.dtype).and_then(|(n, d)| d.bytes_of(n)).unwrap_or(0)
 }
@@ -37,7 +48,7 @@ pub(crate) struct StandIns {
 impl StandIns {
     /// The sizes around `step` for each of the numbers.
     pub(crate) fn each(plan: &Plan, step: usize) -> [Self; 2] {
-        [Self::new(plan, step, &NUMBERS[0]), Self::new(plan, step, &NUMBERS[1])]
+        [Self::new(plan, step, &plan.numbers.judging[0]), Self::new(plan, step, &plan.numbers.judging[1])]
     }
 
     fn new(plan: &Plan, step: usize, numbers: &[Option<i64>]) -> Self {

@@ -7,50 +7,7 @@ use std::sync::Arc;
 
 use base::{Result, ensure, error};
 
-/// The number of a symbol in its [`Symbols`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Symbol(
-    /// The index.
-    pub u32,
-);
-
-/// The symbols of a graph: the named dimensions of its inputs, and sizes known only when a node has run.
-#[derive(Clone, Debug, Default)]
-pub struct Symbols {
-    names: Vec<Option<String>>,
-}
-
-impl Symbols {
-    /// A symbol unlike all others.
-    pub fn fresh(&mut self) -> Dim {
-        self.names.push(None);
-        Dim::symbol(Symbol(self.names.len() as u32 - 1))
-    }
-
-    /// The symbol called `name`, the same for the same name.
-    pub fn named(&mut self, name: &str) -> Dim {
-        let index = self.names.iter().position(|n| n.as_deref() == Some(name)).unwrap_or_else(|| {
-            self.names.push(Some(name.to_owned()));
-            self.names.len() - 1
-        });
-        Dim::symbol(Symbol(index as u32))
-    }
-
-    /// The name of `symbol`, if it has one.
-    pub fn name(&self, symbol: Symbol) -> Option<&str> {
-        self.names.get(symbol.0 as usize)?.as_deref()
-    }
-
-    /// How many symbols there are.
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-}
+use crate::Symbol;
 
 /// A symbolic integer: a number, or an expression over symbols in normal form, so that equal expressions compare equal.
 ///
@@ -265,8 +222,8 @@ impl Dim {
             (Self::Known(1), d) | (d, Self::Known(1)) => d.clone(),
             (Self::Known(a), Self::Known(b)) => base::bail!(InvalidGraph, "sizes {a} and {b} do not broadcast"),
             (Self::Known(n), _) | (_, Self::Known(n)) => Self::Known(*n),
-            (a, b) if b.is_capped(a) => a.clone(),
-            (a, b) if a.is_capped(b) => b.clone(),
+            (a, b) if b.is_capped(a) || a.broadcasts(b) => a.clone(),
+            (a, b) if a.is_capped(b) || b.broadcasts(a) => b.clone(),
             (a, b) => {
                 let (a, b) = if a <= b { (a, b) } else { (b, a) };
                 Self::atom(Atom::Broadcast(a.clone(), b.clone()))
@@ -280,6 +237,25 @@ impl Dim {
             |atom: &Atom| matches!(atom, Atom::Min(a, b) if (a == whole && b.known() >= Some(1)) || (b == whole && a.known() >= Some(1)));
         let Self::Sum(sum) = self else { return false };
         sum.0.len() == 1 && sum.0.iter().all(|(product, c)| *c == 1 && matches!(&product[..], [atom] if cap(atom)))
+    }
+
+    /// Whether it is the size that `part` and something else broadcast to.
+    fn broadcasts(&self, part: &Dim) -> bool {
+        let Self::Sum(sum) = self else { return false };
+        let mut terms = sum.0.iter();
+        let (Some((product, 1)), None) = (terms.next(), terms.next()) else { return false };
+        let is = |d: &Dim| d == part || d.broadcasts(part);
+        matches!(&product[..], [Atom::Broadcast(a, b)] if is(a) || is(b))
+    }
+
+    /// How many parts the expression is written with.
+    pub fn weight(&self) -> usize {
+        let Self::Sum(sum) = self else { return 1 };
+        let atom = |atom: &Atom| match atom {
+            Atom::Symbol(_) => 1,
+            Atom::FloorDiv(a, b) | Atom::Max(a, b) | Atom::Min(a, b) | Atom::Broadcast(a, b) => a.weight() + b.weight(),
+        };
+        sum.0.keys().map(|product| product.iter().map(atom).sum::<usize>().max(1)).sum()
     }
 
     /// The number this is when `values[i]` is the value of symbol `i`; `None` when a symbol has no value yet.
@@ -447,6 +423,7 @@ impl fmt::Display for Atom {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Symbols;
 
     #[test]
     fn equal_expressions_compare_equal() {
@@ -503,6 +480,25 @@ mod tests {
         assert_eq!(n.broadcast(&n.smaller(&Dim::Known(512))).unwrap(), n);
         assert_eq!(n.smaller(&Dim::Known(512)).broadcast(&n).unwrap(), n);
         assert_ne!(n.smaller(&Dim::Known(0)).broadcast(&n).unwrap(), n);
+    }
+
+    #[test]
+    fn a_size_broadcasts_once() {
+        let mut s = Symbols::default();
+        let (a, b, c) = (s.fresh(), s.fresh(), s.fresh());
+        let all = a.broadcast(&b).unwrap().broadcast(&c).unwrap();
+        for part in [&a, &b, &c] {
+            assert_eq!(all.broadcast(part).unwrap(), all);
+            assert_eq!(part.broadcast(&all).unwrap(), all);
+        }
+        assert_ne!(all.add(&a).broadcast(&a).unwrap(), all);
+    }
+
+    #[test]
+    fn weights_count_parts() {
+        let mut s = Symbols::default();
+        let (a, b) = (s.fresh(), s.fresh());
+        assert_eq!([Dim::Known(7).weight(), a.weight(), a.mul(&b).add(&a).weight(), a.larger(&b).weight()], [1, 1, 3, 2]);
     }
 
     #[test]

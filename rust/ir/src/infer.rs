@@ -38,8 +38,9 @@ pub fn infer_node(graph: &Graph, id: NodeId, facts: &mut Facts, oracle: &dyn Ora
     facts.symbols = symbols;
     let outputs = inferred.map_err(at)?;
     ensure!(outputs.len() >= node.outputs.len(), Fail, "inference gave {} outputs, not {}", outputs.len(), node.outputs.len());
-    for (v, fact) in node.outputs.iter().zip(outputs) {
+    for (v, mut fact) in node.outputs.iter().zip(outputs) {
         if let Some(v) = v {
+            facts.symbols.shorten(&mut fact);
             facts.set(*v, fact);
         }
     }

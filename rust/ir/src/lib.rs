@@ -11,9 +11,10 @@ mod oracle;
 mod patch;
 mod print;
 mod settle;
+mod symbols;
 mod verify;
 
-pub use dim::{Dim, Symbol, Symbols};
+pub use dim::Dim;
 pub use fact::{Dims, Fact, Facts, SMALL};
 pub use graph::{Attribute, Attributes, Function, Graph, Loaded, Node, NodeId, OpKey, Subgraph, ValueId, ValueInfo};
 pub use infer::{infer, infer_node};
@@ -22,4 +23,5 @@ pub use oracle::Oracle;
 pub use patch::{Applied, Patch};
 pub use print::print;
 pub use settle::infer_again;
+pub use symbols::{Symbol, Symbols};
 pub use verify::verify;

@@ -160,7 +160,7 @@ impl Patch {
         }
         for (old, new) in self.replacements {
             if new.index() >= first_value {
-                facts.set(new, settle(facts.fact(old)?, facts.fact(new)?.clone(), first_symbol));
+                facts.set(new, settle(facts.fact(old)?, facts.fact(new)?.clone(), first_symbol, &facts.symbols));
             }
             let readers = graph.uses(old).to_vec();
             if !same(facts.fact(old)?, facts.fact(new)?) {

@@ -2,7 +2,7 @@
 
 use base::Result;
 
-use crate::{Dim, Fact, Facts, Graph, NodeId, Oracle, infer_node};
+use crate::{Dim, Fact, Facts, Graph, NodeId, Oracle, Symbols, infer_node};
 
 /// Fills the facts of what node `id` writes once more, after facts of its inputs changed. Says whether any fact changed.
 ///
@@ -16,7 +16,7 @@ pub fn infer_again(graph: &Graph, id: NodeId, facts: &mut Facts, oracle: &dyn Or
     let mut changed = false;
     for (v, old) in written.into_iter().zip(before) {
         let Some(old) = old else { continue };
-        let fact = settle(&old, facts.fact(v)?.clone(), first_new);
+        let fact = settle(&old, facts.fact(v)?.clone(), first_new, &facts.symbols);
         changed |= !same(&old, &fact);
         facts.set(v, fact);
     }
@@ -26,8 +26,8 @@ pub fn infer_again(graph: &Graph, id: NodeId, facts: &mut Facts, oracle: &dyn Or
 /// What is known of a value of which `old` was known and `new` is found now. Symbols from number `first_new` on came up just now.
 ///
 /// Numbers win over symbols. A size that only the run will tell keeps the symbol it had, so that those who read it stay as they are.
-pub(crate) fn settle(old: &Fact, mut new: Fact, first_new: usize) -> Fact {
-    let is_new = |d: &Dim| d.as_symbol().is_some_and(|s| s.0 as usize >= first_new);
+pub(crate) fn settle(old: &Fact, mut new: Fact, first_new: usize, symbols: &Symbols) -> Fact {
+    let is_new = |d: &Dim| d.as_symbol().is_some_and(|s| s.0 as usize >= first_new && !symbols.is_defined(s));
     match (&old.shape, &mut new.shape) {
         (Some(old), Some(new)) if old.len() == new.len() => {
             for (o, n) in old.iter().zip(new.iter_mut()) {
@@ -54,7 +54,6 @@ pub(crate) fn same(a: &Fact, b: &Fact) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Symbols;
     use base::DType;
 
     #[test]
@@ -65,7 +64,7 @@ mod tests {
         let first_new = symbols.len();
         let (a, b) = (symbols.fresh(), symbols.fresh());
         let new = Fact::tensor(DType::F32, [a, b, Dim::Known(7), n.add(&n)]);
-        let settled = settle(&old, new, first_new).shape.unwrap();
+        let settled = settle(&old, new, first_new, &symbols).shape.unwrap();
         assert_eq!(settled.to_vec(), [Dim::Known(2), counted, Dim::Known(7), n.add(&n)]);
     }
 
@@ -73,6 +72,6 @@ mod tests {
     fn a_rank_is_not_forgotten() {
         let old = Fact::tensor(DType::F32, [Dim::Known(2)]);
         let new = Fact { shape: None, ..old.clone() };
-        assert!(same(&settle(&old, new, 0), &old));
+        assert!(same(&settle(&old, new, 0, &Symbols::default()), &old));
     }
 }
