@@ -84,6 +84,8 @@ struct Plan {
     batch: usize,
     /// Whether all channel tiles are made at some positions before the next positions.
     positions_outside: bool,
+    /// Whether each position reads just the element at its place.
+    pointwise: bool,
 }
 
 impl Plan {
@@ -95,7 +97,9 @@ impl Plan {
         let pieces = positions.div_ceil(grain).max(1);
         // The larger of input and weights is read once, the other again and again.
         let positions_outside = image[0] > job.packing.len();
-        Self { axes, image, positions, grain: positions.div_ceil(pieces), tiles: job.packing.tiles(), batch: p.batch, positions_outside }
+        let pointwise = axes.iter().all(|a| (a.kernel, a.stride, a.before) == (1, 1, 0) && a.input == a.output);
+        let (grain, tiles, batch) = (positions.div_ceil(pieces), job.packing.tiles(), p.batch);
+        Self { axes, image, positions, grain, tiles, batch, positions_outside, pointwise }
     }
 
     fn pieces(&self) -> usize {
@@ -185,7 +189,10 @@ impl Work<'_> {
     }
 
     fn tile<S: Tiles>(&self, s: S, start: usize, count: usize, bias: &[f32], room: &mut Room) {
-        let place = s.vectorize(Locate { axes: &self.plan.axes, start, count, step: self.step() });
+        let place = match self.plan.pointwise {
+            true => Place::of_points(start, count, self.step()),
+            false => s.vectorize(Locate { axes: &self.plan.axes, start, count, step: self.step() }),
+        };
         let whole = self.is_whole();
         let (out, out_block) = match whole {
             true => {
@@ -239,7 +246,10 @@ impl Work<'_> {
             let mut tap = 0;
             while tap < taps && !pass.is_empty() {
                 let fill = Fill { axes: &self.plan.axes, place, from, next, weights, per_tap: pass.len() * width, step: self.step() };
-                let (filled, done) = s.vectorize(FillTaps { fill, first: tap, list: &mut *list });
+                let (filled, done) = match self.plan.pointwise {
+                    true => fill.point(list),
+                    false => s.vectorize(FillTaps { fill, first: tap, list: &mut *list }),
+                };
                 tap = done;
                 let ends = tap == taps && !more_passes;
                 let args = TileArgs { taps: &list[..filled], channels, bias: begun, ..last };
@@ -408,6 +418,15 @@ struct Place {
     interior: bool,
 }
 
+impl Place {
+    /// Neighbouring positions that read just the elements at their places.
+    #[inline(always)]
+    fn of_points(start: usize, count: usize, step: usize) -> Self {
+        let offset = std::array::from_fn(|p| ((start + p) * step) as isize);
+        Self { count, start: [[0; SIMD_POSITIONS]; SPATIAL], offset, interior: true }
+    }
+}
+
 /// Positions, padded so that loops over them are whole vectors.
 const SIMD_POSITIONS: usize = 16;
 
@@ -462,6 +481,16 @@ struct Fill<'a> {
     weights: *const f32,
     per_tap: usize,
     step: usize,
+}
+
+impl Fill<'_> {
+    /// The only tap of a kernel of one element; gives as [`FillTaps`] how many taps were filled, and the one to go on with.
+    #[inline(always)]
+    fn point(&self, list: &mut [Tap; TAPS]) -> (usize, usize) {
+        let from = std::array::from_fn(|p| self.from.wrapping_offset(self.place.offset[p]));
+        list[0] = Tap { from, next: [self.next; MAX_POSITIONS], weights: self.weights };
+        (1, 1)
+    }
 }
 
 /// Fills the list with taps from `first` on, but for those that read nothing but padding; gives how many were filled, and the tap to go

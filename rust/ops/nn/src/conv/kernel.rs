@@ -12,6 +12,7 @@ use super::general::GeneralKernel;
 use super::pack::Packing;
 use super::plain::Conv;
 use super::problem::{Channels, Problem, SPATIAL};
+use super::winograd::{self, Outputs};
 use super::{depthwise, direct, reorder, tile};
 use crate::floats::{Floats, FloatsMut};
 use crate::widen::{narrow, take, widen};
@@ -44,8 +45,10 @@ pub(super) fn prepare(op: &Conv, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> 
         return Err(cx.no_kernel(dtype));
     }
     let depthwise = op.groups > 1 && weights.len() > 2 && weights[0].size() == Some(op.groups) && weights[1].is(1);
-    let mut kernel = DirectKernel { op: op.clone(), dtype, isa, input, output, depthwise, weights: None };
+    let mut kernel = DirectKernel { op: op.clone(), dtype, isa, input, output, depthwise, winograd: None, weights: None };
     if let Some(w) = cx.constant(1) {
+        let blocked = (input, output) == (Channels::Blocked, Channels::Blocked);
+        kernel.winograd = if blocked { kernel.best_winograd(cx, w)? } else { None };
         kernel.weights = Some(kernel.pack_constant(cx, w)?);
     }
     Ok(Box::new(kernel))
@@ -68,6 +71,8 @@ struct DirectKernel {
     output: Channels,
     /// Whether each channel is a group.
     depthwise: bool,
+    /// Whether it is done by Winograd's method, with tiles of how many results.
+    winograd: Option<Outputs>,
     /// Constant weights, packed.
     weights: Option<Arc<Tensor>>,
 }
@@ -75,13 +80,14 @@ struct DirectKernel {
 /// The order in which a kernel reads its weights.
 enum Order {
     Tiles(Packing),
+    Winograd { packing: Packing, outputs: Outputs },
     Depthwise { channels: usize, taps: usize, lanes: usize },
 }
 
 impl Order {
     fn len(&self) -> usize {
         match self {
-            Self::Tiles(packing) => packing.len(),
+            Self::Tiles(packing) | Self::Winograd { packing, .. } => packing.len(),
             Self::Depthwise { channels, taps, lanes } => depthwise::packed_len(*channels, *taps, *lanes),
         }
     }
@@ -89,6 +95,7 @@ impl Order {
     fn format(&self) -> String {
         match self {
             Self::Tiles(packing) => packing.format(),
+            Self::Winograd { packing, outputs } => winograd::format(packing, *outputs),
             Self::Depthwise { lanes, .. } => format!("depthwise convolution {lanes} lanes"),
         }
     }
@@ -96,6 +103,7 @@ impl Order {
     fn pack(&self, weights: &[f32], packed: &mut [f32]) -> Result<()> {
         match self {
             Self::Tiles(packing) => packing.pack(weights, packed),
+            Self::Winograd { packing, outputs } => winograd::pack(packing, *outputs, weights, packed),
             Self::Depthwise { channels, taps, lanes } => {
                 ensure!(weights.len() == channels * taps, Fail, "{} weights are not {channels} times {taps}", weights.len());
                 depthwise::pack(weights, *taps, *lanes, packed);
@@ -120,9 +128,22 @@ impl DirectKernel {
         let lanes = tile::lanes(self.isa);
         if self.depthwise {
             Order::Depthwise { channels: problem.groups, taps: problem.taps(), lanes }
+        } else if let Some(outputs) = self.winograd {
+            Order::Winograd { packing: winograd::packing(problem, lanes, outputs), outputs }
         } else {
             Order::Tiles(Packing::new(problem, lanes, self.input))
         }
+    }
+
+    /// How Winograd's method serves weights `w` best, as far as the sizes of the input are known.
+    fn best_winograd(&self, cx: &Prepare<'_>, w: &Tensor) -> Result<Option<Outputs>> {
+        let [_, of_group, kernel @ ..] = &**w.shape() else { return Ok(None) };
+        let known = cx.input(0)?.shape.as_ref().and_then(|x| x.get(2..)?.iter().map(Dim::size).collect::<Option<Vec<usize>>>());
+        let spatial = known.clone().unwrap_or_else(|| kernel.to_vec());
+        let x: Vec<usize> = [1, of_group * self.op.groups].into_iter().chain(spatial).collect();
+        let Ok(problem) = self.problem(&x, w.shape()) else { return Ok(None) };
+        let sizes = known.filter(|_| problem.axes.len() == 2).map(|_| [problem.axes[0].output, problem.axes[1].output]);
+        Ok(Outputs::best(&problem, sizes))
     }
 
     fn pack_constant(&self, cx: &Prepare<'_>, w: &Tensor) -> Result<Arc<Tensor>> {
@@ -158,7 +179,8 @@ impl DirectKernel {
         let wide = if self.dtype == DType::F32 { 0 } else { raw + x + y * results + p.groups * p.oc };
         let blocks = p.batch * p.groups.next_multiple_of(tile::lanes(self.isa));
         let reordered = if self.depthwise && self.input == Channels::Dense { blocks * (p.in_plane() + p.out_plane() * results) } else { 0 };
-        weights + wide + reordered
+        let tiles = self.winograd.map_or(0, |outputs| winograd::scratch_len(p, tile::lanes(self.isa), outputs));
+        weights + wide + reordered + tiles
     }
 
     /// Convolves operands of `f32` in the planned layouts.
@@ -168,6 +190,11 @@ impl DirectKernel {
             Order::Tiles(packing) => {
                 let Operands { problem, x, weights, bias, addend, .. } = o;
                 return direct::Job { problem, packing, isa, x, weights, bias, addend, activation, output: self.output }.run(y);
+            }
+            Order::Winograd { packing, outputs } => {
+                let Operands { problem, x, weights, kernels, bias, addend, .. } = o;
+                let outputs = *outputs;
+                return winograd::Job { problem, packing, outputs, isa, x, weights, kernels, bias, addend, activation }.run(y, scratch);
             }
             Order::Depthwise { .. } => (self.input, self.output),
         };
@@ -236,7 +263,8 @@ impl Prepared for DirectKernel {
         };
         let bias = cx.optional(2)?.map(Floats::of).transpose()?;
         let bias = bias.map(|b| widened(b, &mut scratch)).transpose()?;
-        let operands = |x, addend| Operands { problem: &p, order: &packing, x, weights, bias, addend };
+        let kernels = if self.winograd.is_some() { cx.input(1)?.slice::<f32>()? } else { &[] };
+        let operands = |x, addend| Operands { problem: &p, order: &packing, x, weights, kernels, bias, addend };
         if self.dtype == DType::F32 {
             return self.convolve(operands(x.stored()?, z.map(|z| z.stored()).transpose()?), y.stored()?, scratch);
         }
@@ -255,6 +283,8 @@ struct Operands<'a> {
     order: &'a Order,
     x: &'a [f32],
     weights: &'a [f32],
+    /// Weights as they are, where the method wants them too.
+    kernels: &'a [f32],
     bias: Option<&'a [f32]>,
     addend: Option<&'a [f32]>,
 }

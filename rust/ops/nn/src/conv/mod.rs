@@ -17,3 +17,4 @@ pub mod reorder;
 pub(crate) mod tile;
 pub mod transpose;
 pub(crate) mod windows;
+mod winograd;

@@ -38,6 +38,11 @@ impl Packing {
         Self { lanes, layout, ic: p.ic, oc: p.oc, groups: p.groups, taps: p.taps() }
     }
 
+    /// The order of weights that have `taps` elements for each pair of channels.
+    pub(super) fn of_taps(p: &Problem, lanes: usize, layout: Channels, taps: usize) -> Self {
+        Self { taps, ..Self::new(p, lanes, layout) }
+    }
+
     /// The name of this order of weights.
     pub(super) fn format(&self) -> String {
         let heads = self.layout == Channels::Blocked && !self.aligned();
