@@ -9,7 +9,7 @@ use simd::{Isa, Kernel, Simd};
 
 use crate::blocking::{Blocking, Extents, Form, blocks, is_direct};
 use crate::epilogue::{Epilogue, Finish};
-use crate::kernel::{TileArgs, Tiles, Visit};
+use crate::kernel::{TileArgs, Tiles, Visit, panels_at_once, wide_tile};
 use crate::matrix::{Batch, MAX_AXES, Mat, MatMut, batch_offset, batch_reach, check_disjoint, covers, extent, goes_on, is_shared};
 use crate::memory::{Scratch, Shared, SharedConst, padded};
 use crate::pack::{PackA, PackB};
@@ -419,19 +419,32 @@ impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
             let (item, chunk) = (block.items.start + chunk / (down * across), chunk % (down * across));
             let (col, row) = (block.cols.start + chunk / down * b.chunk_cols, block.rows.start + chunk % down * b.chunk_rows);
             let rows = row..block.rows.end.min(row + b.chunk_rows);
-            for j in col..block.cols.end.min(col + b.chunk_cols) {
-                self.column_panel(block, item, rows.clone(), j);
+            let (mut j, end) = (col, block.cols.end.min(col + b.chunk_cols));
+            while j < end {
+                let count = self.panels_at_once(&rows, j..end);
+                self.column_panels(block, item, rows.clone(), j..j + count);
+                j += count;
             }
         });
     }
 
-    /// Computes the tiles of column panel `j` in the given row panels.
-    fn column_panel(&self, block: &Block, item: usize, rows: Range<usize>, j: usize) {
-        let (b, ldb) = self.b_panel(block, item, j);
+    /// How many of the column panels `cols` are taken at once: several for one panel of few rows, if all are whole.
+    fn panels_at_once(&self, rows: &Range<usize>, cols: Range<usize>) -> usize {
+        let floats = T::tile_shape::<S>() == (S::ROWS, S::VECTORS);
+        let count = if floats && rows.len() == 1 { panels_at_once(self.blocking.rows.height(rows.start)) } else { 1 };
+        let whole = count <= cols.len() && (cols.start + count) * self.blocking.tile.cols <= self.job.n;
+        if whole { count } else { 1 }
+    }
+
+    /// Computes the tiles of neighbouring column panels in the given row panels.
+    fn column_panels(&self, block: &Block, item: usize, rows: Range<usize>, across: Range<usize>) {
+        let (b, ldb) = self.b_panel(block, item, across.start);
         let tile = &self.blocking.tile;
         let panels = &self.blocking.rows;
-        let (col, k) = (j * tile.cols, self.job.k);
-        let cols = tile.cols.min(self.job.n - col);
+        let (col, k) = (across.start * tile.cols, self.job.k);
+        let cols = (across.len() * tile.cols).min(self.job.n - col);
+        // Panels as they lie are neighbours in each row.
+        let apart = if ldb == tile.cols { tile.cols * k } else { tile.cols };
         let a = self.a_block(block, item);
         let origin = batch_offset(item, self.job.dims, self.job.c_batch);
         for i in rows {
@@ -443,7 +456,7 @@ impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
             };
             // SAFETY: the panels hold `k` steps of `height` rows and of a tile's columns; the result holds `height` by `cols` elements,
             // written by this tile only.
-            unsafe { self.tile(Place { item, row, col, height, cols }, a, b.get(), ldb, c) }
+            unsafe { self.tile(Place { item, row, col, height, cols, panels: across.len() }, a, b.get(), ldb, apart, c) }
         }
     }
 
@@ -490,23 +503,25 @@ impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
     ///
     /// # Safety
     /// The panels hold `k` steps of the place's rows and of a whole tile's columns; `c` points to the place, which nobody else touches.
-    unsafe fn tile(&self, at: Place, a: *const T::Acc, b: *const T, ldb: usize, c: *mut T) {
+    unsafe fn tile(&self, at: Place, a: *const T::Acc, b: *const T, ldb: usize, apart: usize, c: *mut T) {
         let (shape, s, k) = (&self.blocking.tile, self.s, self.job.k);
         let vectors = at.cols.div_ceil(shape.lanes);
         let whole = vectors * shape.lanes == at.cols;
+        let compute = |c: *mut T::Acc, ldc: usize| {
+            let args = TileArgs { k, a, b, ldb, c, ldc };
+            // SAFETY: as the caller says; `c` takes the tile, whose panels lie `apart`.
+            unsafe { if at.panels > 1 { wide_tile(s, at.height, args, apart) } else { T::tile(s, at.height, vectors, args) } }
+        };
         if T::IS_ACC && whole && self.job.epilogue.is_plain() {
-            let args = TileArgs { k, a, b, ldb, c: c.cast(), ldc: self.job.ldc };
-            // SAFETY: as the caller says; the tile is as wide as the place.
-            unsafe { T::tile(s, at.height, vectors, args) }
+            compute(c.cast(), self.job.ldc);
             return;
         }
         let mut buffer = Buffer::<T::Acc>(MaybeUninit::uninit());
-        let args = TileArgs { k, a, b, ldb, c: buffer.0.as_mut_ptr().cast(), ldc: shape.cols };
-        // SAFETY: as the caller says; the buffer holds any tile.
-        unsafe { T::tile(s, at.height, vectors, args) }
+        let ldt = at.panels * shape.cols;
+        compute(buffer.0.as_mut_ptr().cast(), ldt);
         let finish = Finish {
             tile: buffer.0.as_ptr().cast(),
-            ldt: shape.cols,
+            ldt,
             rows: at.height,
             cols: at.cols,
             c,
@@ -528,6 +543,8 @@ struct Place {
     col: usize,
     height: usize,
     cols: usize,
+    /// The column panels that it covers.
+    panels: usize,
 }
 
 /// A tile on a line boundary.

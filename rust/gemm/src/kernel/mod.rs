@@ -74,6 +74,69 @@ impl<T: Scalar, const R: usize, const V: usize> Kernel for Tile<T, R, V> {
     }
 }
 
+/// How many column panels are taken at once for few rows: a tile of one or two rows alone would wait for its own sums.
+pub(crate) const fn panels_at_once(rows: usize) -> usize {
+    match rows {
+        1 => 4,
+        2 => 2,
+        _ => 1,
+    }
+}
+
+/// Tiles of `R` rows and `V` vectors in `Q` column panels, `apart` elements from each other; side by side in the result.
+pub(crate) struct WideTile<T: Scalar, const R: usize, const V: usize, const Q: usize> {
+    args: TileArgs<T>,
+    apart: usize,
+}
+
+impl<T: Scalar, const R: usize, const V: usize, const Q: usize> Kernel for WideTile<T, R, V, Q> {
+    type Output = ();
+
+    /// Elements are the same chains as in a [`Tile`].
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let TileArgs { k, mut a, mut b, ldb, c, ldc } = self.args;
+        let lanes = T::lanes::<S>();
+        let mut acc = [[[T::splat(s, <T::Acc>::default()); V]; Q]; R];
+        for _ in 0..k {
+            // SAFETY: each step of `b` holds `V` vectors in each panel, each step of `a` holds `R` values.
+            unsafe {
+                let x: [T::V<S>; R] = std::array::from_fn(|r| T::splat(s, *a.add(r)));
+                for q in 0..Q {
+                    for v in 0..V {
+                        let row = T::load(s, b.add(q * self.apart + v * lanes));
+                        for r in 0..R {
+                            acc[r][q][v] = T::fma(s, x[r], row, acc[r][q][v]);
+                        }
+                    }
+                }
+                a = a.add(R);
+                b = b.wrapping_add(ldb);
+            }
+        }
+        for (r, panels) in acc.iter().enumerate() {
+            for (i, &x) in panels.iter().flatten().enumerate() {
+                // SAFETY: each row of `c` holds the vectors of all panels.
+                unsafe { T::store_acc(s, c.add(r * ldc + i * lanes), x) }
+            }
+        }
+    }
+}
+
+/// Computes tiles of floats in as many column panels as [`panels_at_once`] says.
+///
+/// # Safety
+/// The pointers of `args` are good for such tiles.
+pub(crate) unsafe fn wide_tile<S: Tiles, T: Scalar>(s: S, rows: usize, args: TileArgs<T>, apart: usize) {
+    match (rows, S::VECTORS) {
+        (1, 1) => s.vectorize(WideTile::<T, 1, 1, 4> { args, apart }),
+        (1, 2) => s.vectorize(WideTile::<T, 1, 2, 4> { args, apart }),
+        (2, 1) => s.vectorize(WideTile::<T, 2, 1, 2> { args, apart }),
+        (2, 2) => s.vectorize(WideTile::<T, 2, 2, 2> { args, apart }),
+        _ => unreachable!("no wide tile of {rows} rows and {} vectors", S::VECTORS),
+    }
+}
+
 /// Calls the tile of the given number of rows: `by_rows!(s, T, V, rows, args, 1 2 3 …)`.
 macro_rules! by_rows {
     ($s:ident, $t:ident, $v:literal, $rows:ident, $args:ident, $($r:literal)*) => {

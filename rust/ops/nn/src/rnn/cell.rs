@@ -4,6 +4,7 @@ use base::Result;
 use gemm::{Epilogue, Mat, MatMut, Operand, PackedB, Step, gemm};
 
 use super::activation::CellActivation;
+use super::lstm;
 use crate::attention::core::Computed;
 
 /// The kinds of cells.
@@ -33,8 +34,40 @@ impl Kind {
 
 /// The weights of the state: all gates, or, for a GRU, the first two and the last.
 pub(super) struct Recurrent<A> {
-    pub(super) gates: PackedB<A>,
-    pub(super) last: Option<PackedB<A>>,
+    pub(super) gates: Parts<A>,
+    pub(super) last: Option<Parts<A>>,
+}
+
+/// Weights cut into parts of some columns each.
+///
+/// Every step reads all of them. Steps go through the parts to and fro, so that what one read last, which is still in the cache, is what
+/// the next begins with; weights that do not fit the cache would else be fetched anew in each step.
+pub(super) struct Parts<A> {
+    parts: Vec<PackedB<A>>,
+}
+
+/// Bytes of a part, about: a quarter of a second cache.
+const PART: usize = 256 << 10;
+/// Parts begin at multiples of this many columns.
+const COLUMNS: usize = 64;
+
+impl<A: Computed> Parts<A> {
+    /// Cuts and packs weights of `[columns, rows]`.
+    ///
+    /// # Errors
+    /// `Fail` when there is no memory for the copy.
+    pub(super) fn new(weights: &[A], columns: usize, rows: usize) -> Result<Self> {
+        let each = (PART / (rows * size_of::<A>()).max(1)).next_multiple_of(COLUMNS).clamp(1, columns.max(1));
+        let pack = |part: &[A]| PackedB::new(Mat::row_major(part, part.len() / rows.max(1), rows)?.transposed());
+        Ok(Self { parts: weights.chunks(each * rows.max(1)).map(pack).collect::<Result<_>>()? })
+    }
+
+    /// Calls `f` with each part and its first column, the last part first if `backwards`.
+    fn each(&self, backwards: bool, f: &mut dyn FnMut(&PackedB<A>, usize) -> Result<()>) -> Result<()> {
+        let width = self.parts.first().map_or(0, PackedB::cols);
+        let count = self.parts.len();
+        (0..count).map(|i| if backwards { count - 1 - i } else { i }).try_for_each(|i| f(&self.parts[i], i * width))
+    }
 }
 
 /// What a cell is made of, in one direction.
@@ -48,6 +81,8 @@ pub(super) struct Cell<'a, A> {
     pub(super) last_bias: &'a [A],
     /// Weights of the cell state in the input, output and forget gates of an LSTM.
     pub(super) peepholes: Option<&'a [A]>,
+    /// Whether the step goes through the parts of the weights backwards.
+    pub(super) backwards: bool,
 }
 
 /// The arrays of a step, a row for each sequence.
@@ -65,11 +100,13 @@ pub(super) struct Rows<'a, A> {
 
 impl<A: Computed> Cell<'_, A> {
     /// `to = h * weights + input`, where `input` has rows `stride` apart.
-    fn product(&self, h: &[A], weights: &PackedB<A>, input: &[A], stride: usize, to: &mut [A], scratch: &mut [u8]) -> Result<()> {
-        let (batch, cols) = (h.len() / self.hidden, weights.cols());
-        let steps = [Step::add(Operand::strided(input, stride, 1, &[]))];
+    fn product(&self, h: &[A], weights: &Parts<A>, input: &[A], stride: usize, to: &mut [A], scratch: &mut [u8]) -> Result<()> {
+        let batch = h.len() / self.hidden;
         let a = Mat::row_major(h, batch, self.hidden)?;
-        gemm(a, weights, &Epilogue::new(&steps), MatMut::new(to, batch, cols, stride)?, scratch)
+        weights.each(self.backwards, &mut |part, first| {
+            let steps = [Step::add(Operand::strided(&input[first..], stride, 1, &[]))];
+            gemm(a, part, &Epilogue::new(&steps), MatMut::new(&mut to[first..], batch, part.cols(), stride)?, scratch)
+        })
     }
 
     fn clip(&self, x: &mut [A]) {
@@ -113,8 +150,11 @@ impl<A: Computed> Cell<'_, A> {
         let Some(last) = &self.recurrent.last else { base::bail!(Fail, "a GRU without weights for its last gate") };
         if linear {
             let batch = h.len() / n;
-            let steps = [Step::add(Operand::per_column(self.last_bias))];
-            gemm(Mat::row_major(h, batch, n)?, last, &Epilogue::new(&steps), MatMut::row_major(room, batch, n)?, scratch)?;
+            let a = Mat::row_major(h, batch, n)?;
+            last.each(self.backwards, &mut |part, first| {
+                let steps = [Step::add(Operand::per_column(&self.last_bias[first..]))];
+                gemm(a, part, &Epilogue::new(&steps), MatMut::new(&mut room[first..], batch, part.cols(), n)?, scratch)
+            })?;
             for ((row, input), room) in gates.chunks_exact_mut(3 * n).zip(input.chunks_exact(3 * n)).zip(room.chunks_exact(n)) {
                 let (others, candidate) = row.split_at_mut(2 * n);
                 let reset = &others[n..];
@@ -137,10 +177,20 @@ impl<A: Computed> Cell<'_, A> {
         Ok(())
     }
 
+    /// Whether an LSTM has nothing but its usual activations.
+    fn is_usual(&self, coupled: bool) -> bool {
+        use gemm::Activation::{Sigmoid, Tanh};
+        let usual = [Sigmoid, Tanh, Tanh].map(CellActivation::Common);
+        !coupled && self.clip.is_none() && self.peepholes.is_none() && self.activations[..3] == usual
+    }
+
     fn lstm(&self, rows: Rows<'_, A>, coupled: bool, scratch: &mut [u8]) -> Result<()> {
         let n = self.hidden;
         let Rows { input, gates, h, new_h, c, new_c, .. } = rows;
         self.product(h, &self.recurrent.gates, input, 4 * n, gates, scratch)?;
+        if self.is_usual(coupled) && lstm::usual(n, gates, c, new_c, new_h) {
+            return Ok(());
+        }
         let [f, g, last] = [0, 1, 2].map(|i| self.activations[i]);
         let states = c.chunks_exact(n).zip(new_c.chunks_exact_mut(n)).zip(new_h.chunks_exact_mut(n));
         for (row, ((c, new_c), new_h)) in gates.chunks_exact_mut(4 * n).zip(states) {

@@ -8,7 +8,7 @@ use gemm::{Epilogue, Mat, MatMut, Operand, PackedB, Step, gemm, scratch_len};
 use op::{Prepare, Prepared, Run, Sizes};
 
 use super::Network;
-use super::cell::{Cell, Kind, Recurrent, Rows};
+use super::cell::{Cell, Kind, Parts, Recurrent, Rows};
 use crate::attention::core::Computed;
 use crate::conv::windows::elements;
 use crate::floats::{Floats, FloatsMut, is_wide};
@@ -66,8 +66,8 @@ fn pack<A: Computed>(kind: Kind, w: &[A], r: &[A], e: &Extents) -> Result<Weight
     let (n, width) = (e.hidden, e.width());
     let rows = |data: &[A], rows: usize, cols: usize| PackedB::new(Mat::row_major(data, rows, cols)?.transposed());
     let recurrent = match kind {
-        Kind::Gru { .. } => Recurrent { gates: rows(&r[..2 * n * n], 2 * n, n)?, last: Some(rows(&r[2 * n * n..], n, n)?) },
-        _ => Recurrent { gates: rows(r, width, n)?, last: None },
+        Kind::Gru { .. } => Recurrent { gates: Parts::new(&r[..2 * n * n], 2 * n, n)?, last: Some(Parts::new(&r[2 * n * n..], n, n)?) },
+        _ => Recurrent { gates: Parts::new(r, width, n)?, last: None },
     };
     Ok(Weights { input: rows(w, width, e.elements)?, recurrent })
 }
@@ -229,7 +229,7 @@ impl<A: Computed> Kernel<A> {
         if let Some(p) = given.peepholes {
             p.read(direction * 3 * n, &mut peepholes[..3 * n]);
         }
-        let cell = Cell {
+        let mut cell = Cell {
             kind: self.op.kind,
             hidden: n,
             activations: &self.op.activations[direction * self.op.activations.len() / e.directions..],
@@ -237,6 +237,7 @@ impl<A: Computed> Kernel<A> {
             recurrent: &weights.recurrent,
             last_bias: &others[..n],
             peepholes: given.peepholes.map(|_| &peepholes[..3 * n]),
+            backwards: false,
         };
         let rows = e.steps * e.batch;
         let steps = [Step::add(Operand::per_column(bias))];
@@ -261,6 +262,7 @@ impl<A: Computed> Kernel<A> {
         let backwards = self.op.directions[direction];
         for s in 0..e.steps {
             base::threads::check()?;
+            cell.backwards = s % 2 == 1;
             // Each sequence is read backwards from its own end.
             let time = |b: usize| if backwards && s < length(b) { length(b) - 1 - s } else { s };
             for (b, to) in input.chunks_exact_mut(width).enumerate() {

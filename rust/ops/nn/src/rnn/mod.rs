@@ -4,6 +4,7 @@ mod activation;
 mod cell;
 pub mod dynamic;
 mod kernel;
+mod lstm;
 
 use base::{DType, Result, bail, ensure};
 use ir::{Dim, Dims};
