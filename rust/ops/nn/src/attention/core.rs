@@ -13,8 +13,13 @@ use crate::floats::{FloatsMut, cast, cast_mut};
 use crate::real::Real;
 use crate::widen::take;
 
-/// Queries that are handled together.
-const ROWS: usize = 32;
+/// Queries that are handled together: as many as have scores that half of a second cache holds, for keys and values are packed for each
+/// such block of queries.
+fn rows_at_once(keys: usize) -> usize {
+    const SCORES: usize = 128 << 10;
+    (SCORES / keys.max(1)).clamp(32, 96)
+}
+
 /// Up to this many queries are multiplied by keys as they lie, one by one.
 const FEW: usize = 2;
 
@@ -103,8 +108,9 @@ fn padded<A>(len: usize) -> usize {
 
 /// Bytes of scratch memory for each thread.
 fn own_bytes<A: Computed>(keys: usize, size: usize, v_size: usize) -> usize {
-    let products = scratch_len::<A>(1, ROWS, keys, size, false, false).max(scratch_len::<A>(1, ROWS, v_size, keys, false, false));
-    padded::<A>(ROWS.saturating_mul(keys)).saturating_add(padded::<A>(ROWS * v_size)).saturating_add(padded::<u8>(products))
+    let rows = rows_at_once(keys);
+    let products = scratch_len::<A>(1, rows, keys, size, false, false).max(scratch_len::<A>(1, rows, v_size, keys, false, false));
+    padded::<A>(rows.saturating_mul(keys)).saturating_add(padded::<A>(rows * v_size)).saturating_add(padded::<u8>(products))
 }
 
 /// Bytes of scratch memory for all threads.
@@ -129,12 +135,13 @@ impl<A: Computed> Job<'_, A> {
             self.heads,
             self.kv_heads
         );
-        let blocks = self.queries.div_ceil(ROWS);
+        let at_once = rows_at_once(self.keys);
+        let blocks = self.queries.div_ceil(at_once);
         let failure = std::sync::Mutex::new(None);
         for_rows(scratch, own_bytes::<A>(self.keys, self.size, self.v_size), self.batch * self.heads * blocks, 1, &|own, range| {
             for i in range {
                 let (image, head, block) = (i / (self.heads * blocks), i / blocks % self.heads, i % blocks);
-                let rows = block * ROWS..((block + 1) * ROWS).min(self.queries);
+                let rows = block * at_once..((block + 1) * at_once).min(self.queries);
                 if let Err(e) = self.block(image, head, rows, y, own) {
                     failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(e);
                 }
@@ -159,8 +166,9 @@ impl<A: Computed> Job<'_, A> {
         if self.keep.is_some() {
             keys = 0..self.keys;
         }
-        let scores = elements::<A>(take(&mut own, padded::<A>(ROWS * self.keys))?, rows.len() * keys.len())?;
-        let sums = elements::<A>(take(&mut own, padded::<A>(ROWS * self.v_size))?, rows.len() * self.v_size)?;
+        let at_once = rows_at_once(self.keys);
+        let scores = elements::<A>(take(&mut own, padded::<A>(at_once * self.keys))?, rows.len() * keys.len())?;
+        let sums = elements::<A>(take(&mut own, padded::<A>(at_once * self.v_size))?, rows.len() * self.v_size)?;
         let kv = head / (self.heads / self.kv_heads);
         self.products(image, head, kv, &rows, &keys, scores, own)?;
         for (i, scores) in rows.clone().zip(scores.chunks_exact_mut(keys.len().max(1))) {
@@ -357,7 +365,7 @@ mod tests {
 
     #[test]
     fn few_and_many_queries_of_shared_heads() {
-        for (queries, keys, size, v_size) in [(1, 50, 40, 70), (2, 7, 16, 3), (40, 90, 20, 33)] {
+        for (queries, keys, size, v_size) in [(1, 50, 40, 70), (2, 7, 16, 3), (40, 90, 20, 33), (130, 45, 8, 5)] {
             let (batch, heads, kv_heads) = (2, 4, 2);
             let (q, k) = (data(batch * heads * queries * size, 1), data(batch * kv_heads * keys * size, 2));
             let v = data(batch * kv_heads * keys * v_size, 3);

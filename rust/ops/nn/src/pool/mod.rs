@@ -5,6 +5,7 @@ mod indices;
 mod rows;
 pub mod unpool;
 pub mod window;
+mod windows;
 
 use base::{DType, Layout, Result};
 

@@ -6,11 +6,12 @@ use std::ops::Range;
 use base::threads::SharedMut;
 use base::{DType, Layout, Result, Shape, TensorMut, TensorRef, ensure};
 use op::{Prepare, Prepared, Run, Sizes};
-use simd::{Kernel, Simd, dispatch};
+use smallvec::SmallVec;
 
 use super::Reduction;
 use super::side_by_side;
 use super::window::Pool;
+use super::windows;
 use crate::chunks::{for_rows, rows_per_chunk, scratch_bytes};
 use crate::floats::{Floats, FloatsMut, is_wide};
 use crate::real::Real;
@@ -47,6 +48,14 @@ impl<'a> Source<'a> {
             (DType::F32, Layout::Blocked(_)) => Self::Floats(Floats::F32(t.stored()?)),
             _ => Self::Floats(Floats::of(t)?),
         })
+    }
+
+    /// All elements, if they are `f32`.
+    fn vectors(&self) -> Option<&'a [f32]> {
+        match self {
+            Self::Floats(x) => x.same(),
+            _ => None,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -203,10 +212,13 @@ impl<A: Real> RowsKernel<A> {
         let reduction = self.op.reduction;
         sums.fill(reduction.start());
         let width = sized.inner.input * sized.lanes;
-        let reached = sized.each_row(in_plane, &mut |source| {
-            let at = (plane * sized.input_rows() + source) * width;
-            fold_row(reduction, &sized.inner, sized.lanes, x.row(at..at + width, room), sums);
-        });
+        let mut rows: SmallVec<[usize; 16]> = SmallVec::new();
+        let reached = sized.each_row(in_plane, &mut |source| rows.push((plane * sized.input_rows() + source) * width));
+        if !x.vectors().is_some_and(|x| windows::fold(reduction, &sized.inner, sized.lanes, x, &rows, sums)) {
+            for at in rows {
+                fold_row(reduction, &sized.inner, sized.lanes, x.row(at..at + width, room), sums);
+            }
+        }
         if !matches!(reduction, Reduction::Max | Reduction::Norm(1.0)) {
             let padding = matches!(reduction, Reduction::Average { padding: true });
             let rows = if padding { sized.counted(in_plane) } else { reached };
@@ -222,80 +234,12 @@ impl<A: Real> RowsKernel<A> {
 
 /// Folds one row of the input into a row of windows.
 fn fold_row<A: Real>(reduction: Reduction, axis: &Axis, lanes: usize, x: &[A], sums: &mut [A]) {
-    if let (Reduction::Max | Reduction::Average { .. } | Reduction::Norm(2.0), Some(x), Some(sums)) =
-        (reduction, crate::floats::cast::<A, f32>(x), crate::floats::cast_mut::<A, f32>(sums))
-        && (lanes > 1 || axis.stride == 1)
-    {
-        dispatch(FoldVectors { reduction, axis, lanes, x, sums });
-        return;
-    }
     for tap in 0..axis.kernel {
         let positions = axis.positions(tap);
         let at = |o: usize| (axis.start(o) + (tap * axis.dilation) as isize) as usize;
         for o in positions {
             let from = &x[at(o) * lanes..][..lanes];
             sums[o * lanes..][..lanes].iter_mut().zip(from).for_each(|(s, x)| *s = reduction.fold(*s, *x));
-        }
-    }
-}
-
-/// [`fold_row`] in vectors: along channels side by side, or along positions that lie side by side.
-struct FoldVectors<'a> {
-    reduction: Reduction,
-    axis: &'a Axis,
-    lanes: usize,
-    x: &'a [f32],
-    sums: &'a mut [f32],
-}
-
-impl FoldVectors<'_> {
-    #[inline(always)]
-    fn fold<S: Simd>(&mut self, s: S, from: usize, to: usize, len: usize, f: impl Fn(S::F, S::F) -> S::F) {
-        let (x, sums) = (&self.x[from..from + len], &mut self.sums[to..to + len]);
-        let mut i = 0;
-        while i < len {
-            let n = S::LANES.min(len - i);
-            // SAFETY: both slices hold `n` values from `i` on.
-            unsafe {
-                if n == S::LANES {
-                    let v = f(s.load(sums.as_ptr().add(i)), s.load(x.as_ptr().add(i)));
-                    s.store(sums.as_mut_ptr().add(i), v);
-                } else {
-                    let v = f(s.load_partial(sums.as_ptr().add(i), n), s.load_partial(x.as_ptr().add(i), n));
-                    s.store_partial(sums.as_mut_ptr().add(i), n, v);
-                }
-            }
-            i += n;
-        }
-    }
-
-    #[inline(always)]
-    fn each<S: Simd>(&mut self, s: S, f: impl Fn(S::F, S::F) -> S::F + Copy) {
-        let (axis, lanes) = (self.axis, self.lanes);
-        for tap in 0..axis.kernel {
-            let positions = axis.positions(tap);
-            let at = |o: usize| (axis.start(o) + (tap * axis.dilation) as isize) as usize * lanes;
-            if positions.is_empty() {
-                continue;
-            }
-            if axis.stride == 1 {
-                self.fold(s, at(positions.start), positions.start * lanes, positions.len() * lanes, f);
-            } else {
-                positions.for_each(|o| self.fold(s, at(o), o * lanes, lanes, f));
-            }
-        }
-    }
-}
-
-impl Kernel for FoldVectors<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        match self.reduction {
-            Reduction::Max => self.each(s, |sum, x| s.max_nan(sum, x)),
-            Reduction::Norm(_) => self.each(s, |sum, x| s.fma(x, x, sum)),
-            Reduction::Average { .. } => self.each(s, |sum, x| s.add(sum, x)),
         }
     }
 }

@@ -6,10 +6,13 @@ use base::threads::SharedMut;
 use base::{DType, Element, Result, Shape, Strings, TensorMut, TensorRef, bail, ensure};
 use half::{bf16, f16};
 use op::{Prepare, Prepared, Run, Sizes};
+use simd::{Simd, dispatch};
+use smallvec::SmallVec;
 
 use super::coordinates::{AxisPlan, Mode, Table};
 use super::plan::{Resize, constant, numbers};
 use crate::chunks::{for_rows, rows_per_chunk};
+use crate::floats::{cast, cast_mut};
 use crate::real::Real;
 
 /// The kernel for one node.
@@ -187,26 +190,25 @@ impl Kernel {
     fn blend_any(&self, tables: &Tables, cx: &Run<'_>) -> Result<()> {
         let (x, y) = (cx.input(0)?, cx.output(0)?);
         match x.dtype() {
-            DType::F64 => {
-                let x = x.slice::<f64>()?;
-                self.blend::<f64>(tables, cx, |i| x[i], y)
-            }
-            DType::F32 => {
-                let x = x.slice::<f32>()?;
-                self.blend::<f32>(tables, cx, |i| x[i], y)
-            }
+            DType::F64 => self.blend::<f64>(tables, cx, x.slice()?, y.slice()?),
+            DType::F32 => self.blend::<f32>(tables, cx, x.slice()?, y.slice()?),
             _ => {
-                let x = crate::number::Numbers::of(x)?;
-                self.blend::<f32>(tables, cx, |i| x.get(i) as f32, y)
+                let (len, x) = (x.len(), crate::number::Numbers::of(x)?);
+                let wide: Vec<f32> = (0..len).map(|i| x.get(i) as f32).collect();
+                let mut result = vec![0.0; y.len()];
+                self.blend::<f32>(tables, cx, &wide, &mut result)?;
+                crate::number::write(&result, y)
             }
         }
     }
 
     /// Resizes axis after axis, innermost first.
-    fn blend<A: Real>(&self, tables: &Tables, cx: &Run<'_>, get: impl Fn(usize) -> A, y: TensorMut<'_>) -> Result<()> {
+    fn blend<A: Real>(&self, tables: &Tables, cx: &Run<'_>, x: &[A], y: &mut [A]) -> Result<()> {
+        let (mut shape, output): (Shape, Shape) = (tables.plans.iter().map(|p| p.input).collect(), tables.output());
+        let lengths = (shape.iter().product::<usize>(), output.iter().product::<usize>());
+        ensure!((x.len(), y.len()) == lengths, Fail, "{} and {} elements, not {lengths:?}", x.len(), y.len());
+        let room = between(&shape, &output) / 2;
         let scratch = cx.scratch::<A>()?;
-        let (input, output): (Shape, Shape) = (tables.plans.iter().map(|p| p.input).collect(), tables.output());
-        let room = between(&input, &output) / 2;
         let mut own;
         // Where the output's sizes were not known, neither was the memory.
         let scratch = if scratch.len() >= 2 * room {
@@ -216,24 +218,20 @@ impl Kernel {
             &mut own
         };
         let (mut from, mut to) = scratch.split_at_mut(room);
-        let mut shape = input;
-        let len = shape.iter().product::<usize>();
-        from[..len].iter_mut().enumerate().for_each(|(i, v)| *v = get(i));
-        for axis in (0..shape.len()).rev().filter(|a| !tables.axes[*a].same) {
-            let inner: usize = shape[axis + 1..].iter().product();
-            blend_axis(
-                &tables.axes[axis],
-                shape[axis],
-                inner,
-                from,
-                to,
-                shape[..axis].iter().product(),
-                A::of(self.op.extrapolation.into()),
-            )?;
+        let axes: Vec<usize> = (0..shape.len()).rev().filter(|a| !tables.axes[*a].same).collect();
+        let extrapolation = A::of(self.op.extrapolation.into());
+        for (i, axis) in axes.iter().copied().enumerate() {
+            let sizes = [shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product()];
+            let source = if i == 0 { x } else { &*from };
+            let target = if i + 1 == axes.len() { &mut *y } else { &mut *to };
+            blend_axis(&tables.axes[axis], sizes, source, target, extrapolation)?;
             shape.dims_mut()[axis] = output[axis];
             std::mem::swap(&mut from, &mut to);
         }
-        crate::number::write(&from[..output.iter().product()], y)
+        if axes.is_empty() {
+            y.copy_from_slice(x);
+        }
+        Ok(())
     }
 }
 
@@ -253,22 +251,80 @@ fn source_row(tables: &Tables, outer: &[Table], mut row: usize) -> Option<usize>
 }
 
 /// Resizes the middle axis of `[outer, len, inner]`.
-fn blend_axis<A: Real>(table: &Table, len: usize, inner: usize, from: &[A], to: &mut [A], outer: usize, extrapolation: A) -> Result<()> {
-    let (count, taps) = (table.outside.len(), table.taps);
+fn blend_axis<A: Real>(table: &Table, sizes: [usize; 3], from: &[A], to: &mut [A], extrapolation: A) -> Result<()> {
+    let ([outer, len, inner], count) = (sizes, table.outside.len());
     let to = SharedMut::new(to);
-    for_rows::<u8>(&mut [], 0, outer, rows_per_chunk(count * inner * taps * size_of::<A>()), &|_, range| {
+    for_rows::<u8>(&mut [], 0, outer, rows_per_chunk(count * inner * table.taps * size_of::<A>()), &|_, range| {
         for o in range {
             let source = &from[o * len * inner..(o + 1) * len * inner];
             // SAFETY: each row belongs to one chunk.
             let target = unsafe { to.part(o * count * inner..(o + 1) * count * inner) };
-            for (i, target) in target.chunks_exact_mut(inner).enumerate() {
-                let terms = table.from[i * taps..(i + 1) * taps].iter().zip(&table.weights[i * taps..(i + 1) * taps]);
-                target.fill(if table.outside[i] { extrapolation } else { A::zero() });
-                for (f, w) in terms.filter(|(_, w)| **w != 0.0 && !table.outside[i]) {
-                    let w = A::of(*w);
-                    target.iter_mut().zip(&source[f * inner..(f + 1) * inner]).for_each(|(t, s)| *t += *s * w);
-                }
-            }
+            blend_rows(table, source, target, inner, extrapolation);
         }
     })
+}
+
+/// Each row of `target`, of `inner` elements, as a weighted sum of rows of `source`. Rows of weight zero are not read: they may be infinite.
+fn blend_rows<A: Real>(table: &Table, source: &[A], target: &mut [A], inner: usize, extrapolation: A) {
+    let mut terms: SmallVec<[(usize, A); 8]> = SmallVec::new();
+    let taps = table.taps;
+    for (i, target) in target.chunks_exact_mut(inner).enumerate() {
+        if table.outside[i] {
+            target.fill(extrapolation);
+            continue;
+        }
+        let all = table.from[i * taps..(i + 1) * taps].iter().zip(&table.weights[i * taps..(i + 1) * taps]);
+        let each = all.filter(|(_, w)| **w != 0.0).map(|(f, w)| (f * inner, A::of(*w)));
+        if let [target] = target {
+            *target = each.fold(A::zero(), |sum, (f, w)| sum + source[f] * w);
+            continue;
+        }
+        terms.clear();
+        terms.extend(each);
+        match (cast::<A, f32>(source), cast_mut::<A, f32>(target)) {
+            (Some(source), Some(target)) => {
+                let terms = terms.iter().map(|(f, w)| (&source[*f..f + inner], w.f64() as f32)).collect::<SmallVec<[_; 8]>>();
+                dispatch(WeightedRows { terms: &terms, target });
+            }
+            _ => {
+                target.fill(A::zero());
+                terms.iter().for_each(|(f, w)| target.iter_mut().zip(&source[*f..f + inner]).for_each(|(t, s)| *t += *s * *w));
+            }
+        }
+    }
+}
+
+/// The sum of rows times weights; each row is as long as the target.
+struct WeightedRows<'a> {
+    terms: &'a [(&'a [f32], f32)],
+    target: &'a mut [f32],
+}
+
+impl simd::Kernel for WeightedRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let len = self.target.len();
+        assert!(self.terms.iter().all(|(row, _)| row.len() == len), "rows of several lengths");
+        let mut i = 0;
+        while i < len {
+            let n = S::LANES.min(len - i);
+            let mut sum = s.zero();
+            for (row, weight) in self.terms {
+                // SAFETY: the row holds `n` elements from `i` on.
+                let x = unsafe { if n == S::LANES { s.load(row.as_ptr().add(i)) } else { s.load_partial(row.as_ptr().add(i), n) } };
+                sum = s.fma(x, s.splat(*weight), sum);
+            }
+            // SAFETY: the target holds `n` elements from `i` on.
+            unsafe {
+                if n == S::LANES {
+                    s.store(self.target.as_mut_ptr().add(i), sum);
+                } else {
+                    s.store_partial(self.target.as_mut_ptr().add(i), n, sum);
+                }
+            }
+            i += n;
+        }
+    }
 }
