@@ -3,7 +3,7 @@
 use ir::{Node, ValueId};
 
 use crate::Context;
-use crate::context::float;
+use crate::context::{float, is_microsoft};
 
 /// An activation as `FusedConv` and `FusedGemm` name it.
 pub(crate) struct Activation {
@@ -20,9 +20,16 @@ pub(crate) struct Activation {
 impl Activation {
     /// The activation that `node` is.
     pub(crate) fn of(cx: &Context<'_>, node: &Node) -> Option<Self> {
-        let name = ["Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Clip"].into_iter().find(|name| node.is(name))?;
+        if node.is("Swish") || is_microsoft(node, "QuickGelu") {
+            let alpha = float(node, "alpha", if node.is("Swish") { 1.0 } else { 1.702 });
+            let (name, params) = if alpha == 1.0 { ("Silu", Vec::new()) } else { ("QuickGelu", vec![alpha]) };
+            return Some(Self { name, params, input: node.input(0)?, output: node.output(0)? });
+        }
+        const NAMES: [&str; 8] = ["Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "HardSwish", "Elu", "Clip"];
+        let name = NAMES.into_iter().find(|name| node.is(name))?;
         let params = match name {
             "LeakyRelu" => vec![float(node, "alpha", 0.01)],
+            "Elu" => vec![float(node, "alpha", 1.0)],
             "HardSigmoid" => vec![float(node, "alpha", 0.2), float(node, "beta", 0.5)],
             "Clip" => vec![bound(cx, node, 1, "min", f32::MIN)?, bound(cx, node, 2, "max", f32::MAX)?],
             _ => Vec::new(),
@@ -30,6 +37,9 @@ impl Activation {
         Some(Self { name, params, input: node.input(0)?, output: node.output(0)? })
     }
 }
+
+/// The activations that `FusedGemm` of other runtimes knows too.
+pub(crate) const OF_GEMM: [&str; 5] = ["Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid"];
 
 /// A bound of `Clip`: an attribute until opset 11, an input since. `None` when it is not known.
 fn bound(cx: &Context<'_>, node: &Node, input: usize, attribute: &str, default: f32) -> Option<f32> {

@@ -15,7 +15,7 @@ use crate::{Context, Level, Pass, Rule};
 pub(crate) const PASS: Pass = Pass {
     name: "conv_activation",
     level: Level::Extended,
-    what: "Relu, Sigmoid, Tanh, LeakyRelu, HardSigmoid and Clip after Conv become FusedConv with an activation.",
+    what: "Relu, Sigmoid, Tanh, LeakyRelu, HardSigmoid, HardSwish, Elu, Swish (SiLU) and Clip after Conv become FusedConv with an activation.",
     rule: Rule::Local(rule),
 };
 
@@ -49,6 +49,10 @@ mod tests {
             ("Sigmoid(c)", "activation=\"Sigmoid\""),
             ("LeakyRelu(c) {alpha=0.5}", "activation=\"LeakyRelu\", activation_params=[0.5]"),
             ("HardSigmoid(c)", "activation=\"HardSigmoid\", activation_params=[0.2, 0.5]"),
+            ("HardSwish(c)", "activation=\"HardSwish\""),
+            ("Elu(c)", "activation=\"Elu\", activation_params=[1.0]"),
+            ("com.microsoft.QuickGelu(c) {alpha=1.0}", "activation=\"Silu\""),
+            ("com.microsoft.QuickGelu(c)", "activation=\"QuickGelu\", activation_params=[1.702]"),
             ("Clip(c, low, high)", "activation=\"Clip\", activation_params=[-0.25, 0.5]"),
             ("Clip(c, low)", "activation=\"Clip\", activation_params=[-0.25, 3.4028235e38]"),
         ] {

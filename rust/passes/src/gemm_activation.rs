@@ -7,7 +7,7 @@
 use base::Result;
 use ir::{Attribute, NodeId, Patch};
 
-use crate::activation::Activation;
+use crate::activation::{Activation, OF_GEMM};
 use crate::context::MICROSOFT;
 use crate::{Context, Level, Pass, Rule};
 
@@ -20,7 +20,7 @@ pub(crate) const PASS: Pass = Pass {
 
 fn rule(cx: &Context<'_>, id: NodeId) -> Result<Option<Patch>> {
     let found = || {
-        let activation = Activation::of(cx, cx.graph.node(id)).filter(|a| a.name != "Clip")?;
+        let activation = Activation::of(cx, cx.graph.node(id)).filter(|a| OF_GEMM.contains(&a.name))?;
         let (gemm, node) = cx.writer(activation.input, "Gemm").filter(|_| cx.is_private(activation.input))?;
         let fused = cx.oracle.operator(MICROSOFT, "FusedGemm")?;
         let mut attributes = node.attributes.clone();
