@@ -57,10 +57,14 @@ impl Fold<'_> {
         while o < axis.output {
             let room = if inner.contains(&o) { inner.end - o } else { 0 };
             if by_channels && room >= POSITIONS {
-                (0..self.lanes).step_by(S::LANES).for_each(|lane| self.channels::<S, POSITIONS>(s, o, lane, f));
+                for lane in (0..self.lanes).step_by(S::LANES) {
+                    self.channels::<S, POSITIONS>(s, o, lane, f);
+                }
                 o += POSITIONS;
             } else if by_channels {
-                (0..self.lanes).step_by(S::LANES).for_each(|lane| self.channels::<S, 1>(s, o, lane, f));
+                for lane in (0..self.lanes).step_by(S::LANES) {
+                    self.channels::<S, 1>(s, o, lane, f);
+                }
                 o += 1;
             } else if self.lanes == 1 && axis.stride == 1 && room > 1 {
                 let count = room.min(S::LANES);
@@ -86,8 +90,11 @@ impl Fold<'_> {
         let (start, count) = self.taps(o);
         let to = self.sums[o * self.lanes + lane..(o + P) * self.lanes].as_mut_ptr();
         let step = self.axis.stride * self.lanes;
-        // SAFETY: the positions are those of the row of sums.
-        let mut sums: [S::F; P] = std::array::from_fn(|p| unsafe { s.load(to.add(p * self.lanes)) });
+        let mut sums = [s.zero(); P];
+        for (p, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the positions are those of the row of sums.
+            *sum = unsafe { s.load(to.add(p * self.lanes)) };
+        }
         for row in self.rows {
             for tap in 0..count {
                 let from = row + (start + tap * self.axis.dilation) * self.lanes + lane;
@@ -97,8 +104,10 @@ impl Fold<'_> {
                 }
             }
         }
-        // SAFETY: as above.
-        sums.iter().enumerate().for_each(|(p, sum)| unsafe { s.store(to.add(p * self.lanes), *sum) });
+        for (p, sum) in sums.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { s.store(to.add(p * self.lanes), *sum) };
+        }
     }
 
     /// `count` neighbouring positions of one channel that all have all taps, which move by one from each to the next.

@@ -33,21 +33,40 @@ impl Kernel for Gates<'_> {
         assert!(self.gates.len() == 4 * n && self.new_c.len() == n && self.new_h.len() == n, "gates of other cells");
         for i in (0..n).step_by(S::LANES) {
             let rest = S::LANES.min(n - i);
+            // No closures over vectors here: they would be compiled without the instruction set.
             // SAFETY: each slice holds `rest` values from `i` on, the gates in each of their four parts.
             unsafe {
-                let load = |from: *const f32| if rest == S::LANES { s.load(from) } else { s.load_partial(from, rest) };
-                let gate = |which: usize| load(self.gates.as_ptr().add(which * n + i));
-                let (input, output, forget) = (gate(0), gate(1), gate(2));
-                let [input, output, forget] = [input, output, forget].map(|x| math::Sigmoid.eval(s, x));
-                let candidate = math::Tanh.eval(s, gate(3));
-                let c = s.fma(input, candidate, s.mul(forget, load(self.c.as_ptr().add(i))));
-                let h = s.mul(output, math::Tanh.eval(s, c));
-                for (to, v) in [(self.new_c.as_mut_ptr(), c), (self.new_h.as_mut_ptr(), h)] {
-                    if rest == S::LANES { s.store(to.add(i), v) } else { s.store_partial(to.add(i), rest, v) }
-                }
+                let gates = self.gates.as_ptr().add(i);
+                let input = math::Sigmoid.eval(s, load(s, gates, rest));
+                let output = math::Sigmoid.eval(s, load(s, gates.add(n), rest));
+                let forget = math::Sigmoid.eval(s, load(s, gates.add(2 * n), rest));
+                let candidate = math::Tanh.eval(s, load(s, gates.add(3 * n), rest));
+                let c = s.fma(input, candidate, s.mul(forget, load(s, self.c.as_ptr().add(i), rest)));
+                store(s, self.new_c.as_mut_ptr().add(i), rest, c);
+                store(s, self.new_h.as_mut_ptr().add(i), rest, s.mul(output, math::Tanh.eval(s, c)));
             }
         }
     }
+}
+
+/// Up to a vector: `n` values.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+unsafe fn load<S: Simd>(s: S, from: *const f32, n: usize) -> S::F {
+    // SAFETY: as the caller says.
+    unsafe { if n == S::LANES { s.load(from) } else { s.load_partial(from, n) } }
+}
+
+/// Stores the first `n` values.
+///
+/// # Safety
+/// There is room for them.
+#[inline(always)]
+unsafe fn store<S: Simd>(s: S, to: *mut f32, n: usize, v: S::F) {
+    // SAFETY: as the caller says.
+    unsafe { if n == S::LANES { s.store(to, v) } else { s.store_partial(to, n, v) } }
 }
 
 #[cfg(test)]

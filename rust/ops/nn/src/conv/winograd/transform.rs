@@ -8,6 +8,16 @@ use simd::{Kernel, Simd, VecFn};
 use super::scheme::{MOST, Scheme};
 use super::{Group, Job, Sizes};
 
+/// Column `c` of a tile.
+#[inline(always)]
+fn column<V: Copy>(rows: &[[V; MOST]; MOST], c: usize) -> [V; MOST] {
+    let mut column = rows[0];
+    for (v, row) in column.iter_mut().zip(rows) {
+        *v = row[c];
+    }
+    column
+}
+
 /// Transforms blocks of input channels of a group: `to[point][tile][channel]`.
 pub(super) struct Input<'a, T> {
     pub(super) scheme: PhantomData<T>,
@@ -47,7 +57,7 @@ impl<T: Scheme> Kernel for Input<'_, T> {
                     *row = T::input(s, *row);
                 }
                 for c in 0..read {
-                    let column = T::input(s, std::array::from_fn(|r| rows[r][c]));
+                    let column = T::input(s, column(&rows, c));
                     for (r, v) in column.into_iter().enumerate().take(read) {
                         let at = (r * read + c) * sizes.in_point + i * sizes.in_blocks * S::LANES + block * S::LANES;
                         // SAFETY: the scratch holds all points of the group; this block of it is written here only.
@@ -101,7 +111,7 @@ impl<T: Scheme> Kernel for Output<'_, T> {
                 let mut results = [[s.zero(); MOST]; MOST];
                 let mut check = s.zero();
                 for c in 0..T::OUT {
-                    let column = T::output(s, std::array::from_fn(|r| rows[r][c]));
+                    let column = T::output(s, column(&rows, c));
                     for (r, v) in column.into_iter().enumerate().take(T::OUT) {
                         check = s.fma(v, s.zero(), check);
                         results[r][c] = v;
@@ -129,10 +139,15 @@ impl<T: Scheme> Output<'_, T> {
     unsafe fn finish<S: Simd>(&self, s: S, at: usize, results: &[S::F], bias: S::F, channels: usize) {
         for (c, &v) in results.iter().enumerate() {
             let at = at + c * S::LANES;
-            let v = s.add(v, bias);
-            // SAFETY: `Job::run` checked that addend and result hold the output.
-            let v = self.job.addend.map_or(v, |z| s.add(v, unsafe { s.load(z.as_ptr().add(at)) }));
-            let v = self.job.activation.map_or(v, |a| a.eval(s, v));
+            // No closures here: they would be compiled without the instruction set.
+            let mut v = s.add(v, bias);
+            if let Some(z) = self.job.addend {
+                // SAFETY: `Job::run` checked that the addend holds the output.
+                v = s.add(v, unsafe { s.load(z.as_ptr().add(at)) });
+            }
+            if let Some(a) = self.job.activation {
+                v = a.eval(s, v);
+            }
             // SAFETY: as the caller says.
             unsafe { s.store(self.y.add(at), v) };
             if channels < S::LANES {
