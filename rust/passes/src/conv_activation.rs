@@ -15,7 +15,7 @@ use crate::{Context, Level, Pass, Rule};
 pub(crate) const PASS: Pass = Pass {
     name: "conv_activation",
     level: Level::Extended,
-    what: "Relu, Sigmoid, Tanh, LeakyRelu, HardSigmoid, HardSwish, Elu, Swish (SiLU) and Clip after Conv become FusedConv with an activation.",
+    what: "Relu, Sigmoid, Tanh, LeakyRelu, HardSigmoid, HardSwish, Elu, Swish and Clip after Conv become part of FusedConv.",
     rule: Rule::Local(rule),
 };
 

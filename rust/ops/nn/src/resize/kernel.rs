@@ -264,7 +264,8 @@ fn blend_axis<A: Real>(table: &Table, sizes: [usize; 3], from: &[A], to: &mut [A
     })
 }
 
-/// Each row of `target`, of `inner` elements, as a weighted sum of rows of `source`. Rows of weight zero are not read: they may be infinite.
+/// Each row of `target`, of `inner` elements, as a weighted sum of rows of `source`. Rows of weight zero are not read: they may be
+/// infinite.
 fn blend_rows<A: Real>(table: &Table, source: &[A], target: &mut [A], inner: usize, extrapolation: A) {
     let mut terms: SmallVec<[(usize, A); 8]> = SmallVec::new();
     let taps = table.taps;
