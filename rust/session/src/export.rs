@@ -37,7 +37,7 @@ pub(crate) fn save(
 ) -> Result<()> {
     let (mut graph, mut facts) = (graph.clone(), facts.clone());
     let standard = opsets.get("").copied().unwrap_or(1);
-    take_apart(&mut graph, &mut facts, oracle, &|node| *node.key.domain == *PRIVATE)?;
+    take_apart(&mut graph, &mut facts, oracle, &is_own)?;
     let chosen = choose_opset(&graph, registry, standard);
     take_apart(&mut graph, &mut facts, oracle, &|node| !fits(registry, node, chosen))?;
     promote(&mut graph, registry, chosen);
@@ -62,6 +62,18 @@ pub(crate) fn save(
         None => ExternalPolicy::Inline,
     };
     write_model(model, path, &policy)
+}
+
+/// The activations that `FusedConv` has in other runtimes.
+const ACTIVATIONS: [&[u8]; 7] = [b"Relu", b"Sigmoid", b"Tanh", b"LeakyRelu", b"HardSigmoid", b"HardSwish", b"Clip"];
+
+/// Whether no other runtime runs `node`: operators of this one, and convolutions with activations that others do not apply.
+fn is_own(node: &Node) -> bool {
+    let beyond = match node.attributes.get("activation") {
+        Some(Attribute::String(name)) => &*node.key.name == "FusedConv" && !ACTIVATIONS.contains(&&**name),
+        _ => false,
+    };
+    *node.key.domain == *PRIVATE || beyond
 }
 
 /// Whether opset `opset` has the operator of `node` as it is; other domains have one version of each.
