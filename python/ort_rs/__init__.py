@@ -5,9 +5,15 @@
 >>> outputs = session.run(None, {"x": x})  # doctest: +SKIP
 """
 
+from ort_rs._compiler import (
+    ModelCompiler,
+    OrtExternalInitializerInfo,
+)
 from ort_rs._core import (
+    AdapterFormat,
     InferenceSession,
     IOBinding,
+    LoraAdapter,
     ModelMetadata,
     NodeArg,
     OrtArenaCfg,
@@ -32,12 +38,21 @@ from ort_rs._core import (
     get_device,
     get_ep_devices,
     get_version_string,
+    set_default_logger_severity,
+    set_default_logger_verbosity,
+    set_global_thread_pool_sizes,
+    set_seed,
+)
+from ort_rs._debug import (
+    preload_dlls,
+    print_debug_info,
 )
 from ort_rs._enums import (
     ExecutionMode,
     ExecutionOrder,
     GraphOptimizationLevel,
     OrtAllocatorType,
+    OrtCompileApiFlags,
     OrtDeviceMemoryType,
     OrtDeviceVendorId,
     OrtExecutionProviderDevicePolicy,
@@ -46,17 +61,31 @@ from ort_rs._enums import (
     OrtMemType,
     OrtSparseFormat,
 )
+from ort_rs._install import (
+    install_as_onnxruntime,
+)
+from ort_rs._process import (
+    disable_telemetry_events,
+    enable_telemetry_events,
+    has_collective_ops,
+    register_execution_provider_library,
+    unregister_execution_provider_library,
+)
 
 __all__ = [
+    "AdapterFormat",
     "ExecutionMode",
     "ExecutionOrder",
     "GraphOptimizationLevel",
     "IOBinding",
     "InferenceSession",
+    "LoraAdapter",
+    "ModelCompiler",
     "ModelMetadata",
     "NodeArg",
     "OrtAllocatorType",
     "OrtArenaCfg",
+    "OrtCompileApiFlags",
     "OrtDevice",
     "OrtDeviceMemoryType",
     "OrtDeviceVendorId",
@@ -64,6 +93,7 @@ __all__ = [
     "OrtEpAssignedSubgraph",
     "OrtEpDevice",
     "OrtExecutionProviderDevicePolicy",
+    "OrtExternalInitializerInfo",
     "OrtHardwareDevice",
     "OrtHardwareDeviceType",
     "OrtMemType",
@@ -79,10 +109,22 @@ __all__ = [
     "copy_tensors",
     "create_and_register_allocator",
     "create_and_register_allocator_v2",
+    "disable_telemetry_events",
+    "enable_telemetry_events",
     "get_all_providers",
     "get_available_providers",
     "get_build_info",
     "get_device",
     "get_ep_devices",
     "get_version_string",
+    "has_collective_ops",
+    "install_as_onnxruntime",
+    "preload_dlls",
+    "print_debug_info",
+    "register_execution_provider_library",
+    "set_default_logger_severity",
+    "set_default_logger_verbosity",
+    "set_global_thread_pool_sizes",
+    "set_seed",
+    "unregister_execution_provider_library",
 ]

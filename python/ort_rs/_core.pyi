@@ -20,6 +20,7 @@ from ort_rs._enums import (
 )
 
 __all__ = [
+    "AdapterFormat",
     "CoreSession",
     "DeviceReset",
     "EPFail",
@@ -30,6 +31,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidGraph",
     "InvalidProtobuf",
+    "LoraAdapter",
     "ModelLoadCanceled",
     "ModelLoaded",
     "ModelMetadata",
@@ -68,6 +70,11 @@ __all__ = [
     "get_ep_devices",
     "get_version_string",
     "is_dlpack_uint8_tensor",
+    "model_metadata",
+    "set_default_logger_severity",
+    "set_default_logger_verbosity",
+    "set_global_thread_pool_sizes",
+    "set_seed",
 ]
 
 __version__: str
@@ -474,6 +481,8 @@ class SparseBlockSparseView:
 class SessionOptions:
     """What a session is made with."""
 
+    def __copy__(self) -> SessionOptions: ...
+
     graph_optimization_level: GraphOptimizationLevel
     """How far the graph is optimized."""
     execution_mode: ExecutionMode
@@ -581,6 +590,8 @@ class RunOptions:
     """Whether only what the fetched outputs need is run; that is always so here."""
 
     def __init__(self) -> None: ...
+    def add_active_adapter(self, adapter: LoraAdapter) -> None:
+        """Let runs take the parameters of an adapter in place of the model's defaults."""
     def add_run_config_entry(self, key: str, value: str) -> None:
         """Set a further option by name."""
     def get_run_config_entry(self, key: str) -> str:
@@ -939,3 +950,75 @@ def create_and_register_allocator_v2(
 
 def is_dlpack_uint8_tensor(capsule: Any) -> bool:
     """Tell whether a capsule of DLPack holds elements of `uint8`; booleans that were lent here do too."""
+
+@final
+class AdapterFormat:
+    """What is in the file of a LoRA adapter: versions and named tensors."""
+
+    format_version: int
+    """The version of the file format; it cannot be set."""
+    adapter_version: int
+    """The version of the adapter."""
+    model_version: int
+    """The version of the model that the adapter is for."""
+    parameters: Mapping[str, OrtValue]
+    """The tensors by name."""
+
+    def __new__(cls) -> AdapterFormat: ...
+    @staticmethod
+    def read_adapter(file_path: str | os.PathLike[str]) -> AdapterFormat:
+        """Give the content of the file at `file_path`; its tensors stay valid whatever becomes of this object.
+
+        Raises `RuntimeError` when it is not there or no adapter.
+        """
+    def export_adapter(self, file_path: str | os.PathLike[str]) -> None:
+        """Write the file `file_path`.
+
+        Raises `RuntimeError` for parameters of strings, before anything is written, and when it cannot be written.
+        """
+    def get_format_version(self) -> int:
+        """Give the version of the file format."""
+    def set_adapter_version(self, adapter_version: int) -> None:
+        """Set the version of the adapter."""
+    def get_adapter_version(self) -> int:
+        """Give the version of the adapter."""
+    def set_model_version(self, model_version: int) -> None:
+        """Set the version of the model that the adapter is for."""
+    def get_model_version(self) -> int:
+        """Give the version of the model that the adapter is for."""
+    def set_parameters(self, params: Mapping[str, OrtValue]) -> None:
+        """Set the parameters, an `OrtValue` by name, in place of those there were."""
+    def get_parameters(self) -> dict[str, OrtValue]:
+        """Give the parameters, an `OrtValue` by name."""
+
+@final
+class LoraAdapter:
+    """A LoRA adapter, to be given to runs through `RunOptions.add_active_adapter`."""
+
+    def __new__(cls) -> LoraAdapter: ...
+    def Load(self, path: str | os.PathLike[str]) -> None:  # noqa: N802  # The name is ONNX Runtime's.
+        """Read the adapter at `path`, in place of what was there.
+
+        Raises `RuntimeError` when there is none.
+        """
+
+def model_metadata(model: str | os.PathLike[str] | bytes) -> dict[str, str]:
+    """Give what a model, at a path or as bytes, carries as metadata of its maker's own."""
+
+def set_default_logger_severity(severity: int) -> None:
+    """Set from which severity on the process logs: 0 verbose, 1 information, 2 warnings, 3 errors, 4 fatal errors.
+
+    Raises `RuntimeError` for any other number.
+    """
+
+def set_default_logger_verbosity(verbosity: int) -> None:
+    """Set how much the process logs at the lowest severity."""
+
+def set_global_thread_pool_sizes(intra_op_num_threads: int = 0, inter_op_num_threads: int = 0) -> None:
+    """Set how many threads sessions without threads of their own share; 0 for as many as the machine gives.
+
+    From then on sessions with `use_per_session_threads=True` are refused. Raises `Fail` when it was called before.
+    """
+
+def set_seed(seed: int) -> None:
+    """Make random numbers repeatable in sessions that are made from now on, for nodes without a seed of their own."""

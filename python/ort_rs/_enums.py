@@ -107,3 +107,30 @@ class OrtExecutionProviderDevicePolicy(_Option):
     MAX_PERFORMANCE = 4
     MAX_EFFICIENCY = 5
     MIN_OVERALL_POWER = 6
+
+
+class OrtCompileApiFlags(_Option):
+    """What `ModelCompiler` takes for an error; members are joined by `|`."""
+
+    NONE = 0
+    ERROR_IF_NO_NODES_COMPILED = 1
+    ERROR_IF_OUTPUT_FILE_EXISTS = 2
+
+
+class OrtCompiledModelCompatibility(_Option):
+    """Whether a model that was compiled for a device fits it."""
+
+    EP_NOT_APPLICABLE = 0
+    EP_SUPPORTED_OPTIMAL = 1
+    EP_SUPPORTED_PREFER_RECOMPILATION = 2
+    EP_UNSUPPORTED = 3
+
+
+class OrtDeviceEpIncompatibilityReason(_Option):
+    """Why a provider cannot use a device; members are bits of a mask."""
+
+    NONE = 0
+    DRIVER_INCOMPATIBLE = 1
+    DEVICE_INCOMPATIBLE = 2
+    MISSING_DEPENDENCY = 4
+    UNKNOWN = -(1 << 31)

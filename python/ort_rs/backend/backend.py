@@ -36,6 +36,14 @@ Model = str | os.PathLike[str] | bytes | ModelProto | InferenceSession | OnnxRun
 class OnnxRuntimeBackend(Backend):
     """ort_rs behind the interface of ONNX's backends, under the name that ONNX Runtime gives its own."""
 
+    # The name is ONNX Runtime's. Here models of any opset are tried: they load when every operator is known.
+    allowReleasedOpsetsOnly = False  # noqa: N815
+
+    @classmethod
+    def is_opset_supported(cls, model: ModelProto) -> tuple[bool, str]:  # noqa: ARG003
+        """Tell whether the opsets that `model` imports are among those to be tried, and if not, why; all are."""
+        return True, ""
+
     @classmethod
     def is_compatible(cls, model: Model, device: str | None = None, **kwargs: Any) -> bool:  # noqa: ARG003
         """Tell whether `model` can be tried on `device`, the default one if there is none."""

@@ -4,18 +4,41 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use base::{DType, Result, Tensor, bail, error};
-use ir::{Attribute, Node};
+use ir::{Attribute, Attributes, Node};
 
 /// The attributes of a node, as an operator's `load` reads them. Those it does not read are an error.
 pub struct Attrs<'a> {
     node: &'a Node,
     read: RefCell<BTreeSet<&'a str>>,
+    /// The defaults of attributes that were not given, if somebody wants to know.
+    defaults: Option<RefCell<Attributes>>,
 }
 
 impl<'a> Attrs<'a> {
     /// The attributes of `node`.
     pub fn new(node: &'a Node) -> Self {
-        Self { node, read: RefCell::default() }
+        Self { node, read: RefCell::default(), defaults: None }
+    }
+
+    /// The attributes of `node`, keeping the defaults of those that are not given.
+    pub(crate) fn with_defaults(node: &'a Node) -> Self {
+        Self { defaults: Some(RefCell::default()), ..Self::new(node) }
+    }
+
+    /// The defaults that were read in place of attributes.
+    pub(crate) fn into_defaults(self) -> Attributes {
+        self.defaults.map(RefCell::into_inner).unwrap_or_default()
+    }
+
+    /// `given`, or `default` in its place.
+    fn or_default<T: Copy>(&self, name: &str, given: Option<T>, default: T) -> T
+    where
+        Attribute: From<T>,
+    {
+        if let (None, Some(defaults)) = (given, &self.defaults) {
+            defaults.borrow_mut().insert(name.to_owned(), default.into());
+        }
+        given.unwrap_or(default)
     }
 
     /// The version of the operator, for attributes that changed.
@@ -87,7 +110,7 @@ impl<'a> Attrs<'a> {
 
     /// Integer `name`, or `default`.
     pub fn int(&self, name: &str, default: i64) -> Result<i64> {
-        Ok(self.opt_int(name)?.unwrap_or(default))
+        Ok(self.or_default(name, self.opt_int(name)?, default))
     }
 
     /// Integer `name`, which must be given.
@@ -107,7 +130,7 @@ impl<'a> Attrs<'a> {
 
     /// Float `name`, or `default`.
     pub fn float(&self, name: &str, default: f32) -> Result<f32> {
-        Ok(self.opt_float(name)?.unwrap_or(default))
+        Ok(self.or_default(name, self.opt_float(name)?, default))
     }
 
     /// String `name`, if given.
@@ -118,7 +141,7 @@ impl<'a> Attrs<'a> {
 
     /// String `name`, or `default`.
     pub fn string(&self, name: &str, default: &'static str) -> Result<&'a str> {
-        Ok(self.opt_string(name)?.unwrap_or(default))
+        Ok(self.or_default(name, self.opt_string(name)?, default))
     }
 
     /// String `name`, or `default`, which must be one of `choices`; gives its place among them.

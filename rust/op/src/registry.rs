@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use base::{Result, Type, bail, ensure};
-use ir::{Fact, Graph, Node, OpKey, Symbols};
+use ir::{Attributes, Fact, Graph, Node, OpKey, Symbols};
 
 use crate::{Attrs, Infer, InferSubgraph, Op, OpDef, PrepareFn};
 
@@ -116,6 +116,16 @@ impl Registry {
             Some(loaded) => Ok(&*loaded.0),
             None => bail!(Fail, "{} was loaded by another registry", node.key),
         }
+    }
+
+    /// The attributes of `node` that are not given, with their defaults.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn defaults(&self, node: &Node) -> Result<Attributes> {
+        let attributes = Attrs::with_defaults(node);
+        (self.def(node)?.load)(&attributes)?;
+        Ok(attributes.into_defaults())
     }
 
     /// The facts of the outputs of `node`, whose inputs, then captures, have the facts `inputs`.

@@ -4,9 +4,10 @@
 
 use std::sync::OnceLock;
 
-pub use ::session::{Destination, Environment, Given, Node, Options, PASSES, Pass, Ran, Seen, Session, Source};
+pub use ::session::{Adapter, Destination, Environment, Given, Node, Options, PASSES, Pass, Ran, Seen, Session, Source};
 pub use base::{Buffer, Foreign, Layout, Memory, Places, check_bools, knobs, packed, threads};
 pub use op::{OpDef, Provider, Registry};
+pub use ops_misc::random::set_seed;
 
 use base::Result;
 

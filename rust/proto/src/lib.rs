@@ -1,4 +1,4 @@
-//! ONNX protobuf, read and written.
+//! ONNX protobuf and the ORT format, read and written.
 //!
 //! A message is a plain struct whose members are named as in `onnx-ml.proto` and borrow from the bytes it was read from:
 //! texts, `raw_data` and packed arrays are not copied. The same structs, built by hand, are written with [`Message::encode`]
@@ -22,16 +22,19 @@
 
 #![forbid(unsafe_code)]
 
+mod adapter;
 mod array;
 mod attribute;
 mod external;
 mod field;
+mod flat;
 mod function;
 mod graph;
 mod limits;
 mod message;
 mod model;
 mod node;
+mod ort;
 mod reader;
 mod sharding;
 mod tensor;
@@ -46,6 +49,7 @@ mod fixture;
 #[cfg(test)]
 mod hostile;
 
+pub use adapter::Adapter;
 pub use array::{Array, Iter, Scalar};
 pub use attribute::{AttributeProto, AttributeType};
 pub use external::{DataRange, ExternalData, ModelFolder};
@@ -55,6 +59,7 @@ pub use limits::Limits;
 pub use message::Message;
 pub use model::{DeviceConfigurationProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TrainingInfoProto};
 pub use node::NodeProto;
+pub use ort::{OrtOperator, OrtParameter, decode_ort, encode_ort, is_ort};
 pub use reader::Reader;
 pub use sharding::{
     IntIntListEntryProto, NodeDeviceConfigurationProto, ShardedDimProto, ShardedDimValue, ShardingSpecProto, SimpleShardedDimProto,
@@ -67,4 +72,4 @@ pub use types::{
     TypeValue,
 };
 pub use wire::Sink;
-pub use write::{ExternalPolicy, write_model};
+pub use write::{ExternalPolicy, write_file, write_model};

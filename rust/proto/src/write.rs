@@ -68,6 +68,16 @@ pub fn write_model(mut model: ModelProto<'_>, path: &Path, policy: &ExternalPoli
     file.publish()
 }
 
+/// Writes `bytes` to `path`; the file appears under its name only when it is complete.
+///
+/// # Errors
+/// `Fail` if the file cannot be written.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = FileSink::create(path)?;
+    file.put(bytes);
+    file.complete()?.publish()
+}
+
 /// The path of the file `name` in the folder of the model at `path`.
 fn beside(path: &Path, name: &str) -> Result<PathBuf> {
     check_relative(name).map_err(|what| error!(InvalidArgument, "file of external initializers '{name}' {what}"))?;

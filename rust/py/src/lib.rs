@@ -1,5 +1,6 @@
 //! The Python face of ort_rs: ONNX Runtime's names over the Rust runtime, and nothing that computes.
 
+mod adapter;
 mod allocator;
 mod array;
 mod assignment;
@@ -39,6 +40,8 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::adapter::{AdapterFormat, LoraAdapter};
+    #[pymodule_export]
     use crate::allocator::{create_and_register_allocator, create_and_register_allocator_v2};
     #[pymodule_export]
     use crate::assignment::{OrtEpAssignedNode, OrtEpAssignedSubgraph};
@@ -49,7 +52,10 @@ mod _core {
     #[pymodule_export]
     use crate::device::OrtDevice;
     #[pymodule_export]
-    use crate::environment::{get_all_providers, get_available_providers, get_build_info, get_device, get_version_string};
+    use crate::environment::{
+        get_all_providers, get_available_providers, get_build_info, get_device, get_version_string, model_metadata,
+        set_default_logger_severity, set_default_logger_verbosity, set_global_thread_pool_sizes, set_seed,
+    };
     #[pymodule_export]
     use crate::ep_device::{OrtEpDevice, OrtHardwareDevice, get_ep_devices};
     #[pymodule_export]

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PySequence, PyString};
 
-use crate::environment::environment;
+use crate::environment::{environment, threads};
 use crate::error::{Failure, ModelLoadCanceled, Result};
 use crate::node_arg::NodeArg;
 use crate::origin::Origin;
@@ -60,7 +60,9 @@ impl Loaded {
             Some(selection) => selection.providers(py, &origin.metadata(py)?)?,
             None => options.providers().to_vec(),
         };
-        let core = origin.load(py, environment()?, options.to_core(names));
+        let mut wanted = options.to_core(names);
+        wanted.intra_op_threads = threads(options.use_per_session_threads, wanted.intra_op_threads)?;
+        let core = origin.load(py, environment()?, wanted);
         let core = match core {
             Err(Failure::Runtime(_)) if options.is_cancelled() => {
                 return Err(ModelLoadCanceled::new_err("[ONNXRuntimeError] : 12 : MODEL_LOAD_CANCELED : Graph loading canceled").into());

@@ -1,14 +1,18 @@
 //! Where a model comes from, kept so that a session can be made again.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ort_rs::Metadata;
-use ort_rs::runtime::{Environment, Options, Session, Source};
+use ort_rs::runtime::{Buffer, Environment, Foreign, Options, Session, Source};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::error::Result;
+
+/// The setting that lets a session use its weights where they lie in the bytes it is made of.
+const IN_PLACE: &str = "session.use_ort_model_bytes_directly";
 
 /// Where a model comes from.
 pub(crate) enum Origin {
@@ -59,6 +63,10 @@ impl Origin {
     pub(crate) fn load(&self, py: Python<'_>, environment: &Environment, options: Options) -> Result<Session> {
         let loaded = match self {
             Self::File(path) => py.detach(|| Session::load(environment, Source::File(path), options)),
+            Self::Bytes(bytes) if options.config.get(IN_PLACE).is_some_and(|v| v == "1") => {
+                let buffer = shared(bytes.bind(py));
+                py.detach(|| Session::load(environment, Source::Buffer(&buffer), options))
+            }
             Self::Bytes(bytes) => {
                 let bytes = bytes.bind(py).as_bytes();
                 py.detach(|| Session::load(environment, Source::Bytes(bytes), options))
@@ -66,4 +74,12 @@ impl Origin {
         };
         Ok(loaded?)
     }
+}
+
+/// The memory of `bytes`, which keeps the object alive.
+fn shared(bytes: &Bound<'_, PyBytes>) -> Arc<Buffer> {
+    let content = bytes.as_bytes();
+    // SAFETY: the content of a bytes object never moves or changes while the object lives, and the buffer keeps it.
+    let foreign = unsafe { Foreign::new(content.as_ptr(), content.len(), Box::new(bytes.clone().unbind())) };
+    Arc::new(Buffer::Foreign(foreign))
 }

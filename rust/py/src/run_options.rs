@@ -3,6 +3,7 @@
 use ort_rs::{Error, ErrorKind};
 use pyo3::prelude::*;
 
+use crate::adapter::LoraAdapter;
 use crate::config::Config;
 use crate::error::Result;
 
@@ -86,6 +87,11 @@ impl RunOptions {
     #[setter]
     fn set_terminate(&self, terminate: bool) {
         if terminate { self.core.cancel.cancel() } else { self.core.cancel.reset() }
+    }
+
+    /// Lets runs take the parameters of an adapter in place of the model's defaults.
+    fn add_active_adapter(&mut self, adapter: &LoraAdapter) {
+        self.core.adapters.push(adapter.shared());
     }
 
     /// Sets a further option by name.

@@ -76,7 +76,7 @@ pub(crate) struct SessionOptions {
     use_deterministic_compute: bool,
     /// Whether the session has threads of its own; sessions share the threads of the process here.
     #[pyo3(get, set)]
-    use_per_session_threads: bool,
+    pub(crate) use_per_session_threads: bool,
 }
 
 impl SessionOptions {
@@ -201,6 +201,10 @@ impl SessionOptions {
             use_deterministic_compute: false,
             use_per_session_threads: true,
         }
+    }
+
+    fn __copy__(&self) -> Self {
+        self.clone()
     }
 
     /// How far the graph is optimized, a `GraphOptimizationLevel`.

@@ -4,64 +4,101 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{Places, Result, SparseTensor, Tensor, Type, bail, ensure};
+use base::{Places, Result, SparseTensor, Tensor, Type, Value, bail, ensure};
 use exec::{Operators, PRIVATE};
 use ir::{Attribute, Dims, Fact, Facts, Graph, Loaded, Node, NodeId, Oracle, ValueId};
 use op::Registry;
 use proto::{
     AttributeProto, Dimension, DimensionValue, ExternalPolicy, GraphProto, MapType, ModelProto, NodeProto, OperatorSetIdProto,
-    OptionalType, SequenceType, SparseTensorProto, SparseTensorType, TensorProto, TensorShapeProto, TensorType, Text, TypeProto, TypeValue,
-    ValueInfoProto, write_model,
+    OptionalType, SequenceType, SparseTensorProto, SparseTensorType, StringStringEntryProto, TensorProto, TensorShapeProto, TensorType,
+    Text, TypeProto, TypeValue, ValueInfoProto, write_file, write_model,
 };
 
+use crate::format::Format;
 use crate::import::Opsets;
+use crate::session::{Metadata, NO_VERSION};
+
+mod constants;
+mod inside;
+mod ort;
 
 /// Models with more bytes of weights than this keep them in a file of their own: protobuf ends at 2 GiB.
 const INLINE_LIMIT: usize = 1 << 30;
 /// The version of the file format that is written for models of old opsets.
 const IR_VERSION: i64 = 10;
 
-/// Writes `graph` to `path` as a model of one opset, private operators and those of other opsets taken apart. Initializers go to the
-/// file `apart` beside it from a number of bytes on, if it is given.
-///
-/// # Errors
-/// `NotImplemented` that names a node which no single opset has with the others; `Fail` when the file cannot be written.
-pub(crate) fn save(
-    graph: &Graph,
-    facts: &Facts,
-    registry: &Registry,
-    oracle: &Operators,
-    opsets: &Opsets,
-    path: &Path,
-    apart: Option<(String, usize)>,
-) -> Result<()> {
-    let (mut graph, mut facts) = (graph.clone(), facts.clone());
-    let standard = opsets.get("").copied().unwrap_or(1);
-    take_apart(&mut graph, &mut facts, oracle, &is_own)?;
-    let chosen = choose_opset(&graph, registry, standard);
-    take_apart(&mut graph, &mut facts, oracle, &|node| !fits(registry, node, chosen))?;
-    promote(&mut graph, registry, chosen);
-    let mut domains = BTreeSet::new();
-    check_opset(&graph, registry, chosen, &mut domains)?;
-    let version = |d: &String| if d.is_empty() { chosen } else { opsets.get(d).copied().unwrap_or(1) };
-    let imports = domains.iter().map(|d| OperatorSetIdProto { domain: d.clone().into(), version: Some(version(d).into()) });
-    let model = ModelProto {
-        // Opset 23 came with version 11 of the format, and each later one with the next, up to 13.
-        ir_version: Some((i64::from(chosen) - 12).clamp(IR_VERSION, 13)),
-        producer_name: "ort_rs".into(),
-        opset_import: imports.collect(),
-        graph: Some(Box::new(Exporter::new(&graph).graph(&graph, &facts)?)),
-        ..Default::default()
-    };
-    let weights: usize =
-        graph.values().filter_map(|(_, v)| v.constant.as_ref()?.tensor().ok().map(|t| t.as_ref().bytes().map_or(0, <[u8]>::len))).sum();
-    let name = path.file_name().map(|n| format!("{}.data", n.to_string_lossy())).unwrap_or_default();
-    let policy = match apart {
-        Some((name, threshold)) => ExternalPolicy::File { name, threshold },
-        None if weights > INLINE_LIMIT => ExternalPolicy::File { name, threshold: 1024 },
-        None => ExternalPolicy::Inline,
-    };
-    write_model(model, path, &policy)
+/// A graph to be saved, and what it is saved with.
+pub(crate) struct Export<'g> {
+    pub(crate) graph: &'g Graph,
+    pub(crate) facts: &'g Facts,
+    pub(crate) registry: &'g Registry,
+    pub(crate) oracle: &'g Operators,
+    /// Those of the model that the graph was made of.
+    pub(crate) opsets: &'g Opsets,
+    /// What that model says of itself.
+    pub(crate) metadata: &'g Metadata,
+    /// The file that initializers go to from a number of bytes on, if they are to.
+    pub(crate) apart: Option<(String, usize)>,
+}
+
+impl Export<'_> {
+    /// Writes the graph to `path` as a model of one opset, private operators and those of other opsets taken apart.
+    ///
+    /// # Errors
+    /// `NotImplemented` that names a node which no single opset has with the others, or what the format cannot hold; `Fail` when the
+    /// file cannot be written.
+    pub(crate) fn save(&self, path: &Path, format: Format) -> Result<()> {
+        let (mut graph, mut facts) = (self.graph.clone(), self.facts.clone());
+        let (registry, oracle) = (self.registry, self.oracle);
+        constants::spell_out(&mut graph);
+        ir::infer(&graph, &mut facts, oracle)?;
+        take_apart(&mut graph, &mut facts, oracle, &is_own)?;
+        let chosen = choose_opset(&graph, registry, self.opsets.get("").copied().unwrap_or(1));
+        take_apart(&mut graph, &mut facts, oracle, &|node| !fits(registry, node, chosen))?;
+        promote(&mut graph, registry, chosen);
+        let mut domains = BTreeSet::new();
+        check_opset(&graph, registry, chosen, &mut domains)?;
+        if format == Format::Ort {
+            take_apart(&mut graph, &mut facts, oracle, &ort::has_no_kernel)?;
+            ort::complete(&mut graph, &mut facts, registry, oracle)?;
+        }
+        let model = self.model(Exporter::new(&graph, oracle).graph(&graph, &facts)?, &domains, chosen);
+        match format {
+            Format::Onnx => write_model(model, path, &self.external_policy(&graph, path)),
+            Format::Ort => write_file(path, &ort::encode(&model, registry)?),
+        }
+    }
+
+    /// The model of `graph`, whose nodes are of `domains`, those of `ai.onnx` in version `opset`.
+    fn model<'g>(&'g self, graph: GraphProto<'g>, domains: &BTreeSet<String>, opset: u32) -> ModelProto<'g> {
+        let m = self.metadata;
+        let version = |d: &String| if d.is_empty() { opset } else { self.opsets.get(d).copied().unwrap_or(1) };
+        let imports = domains.iter().map(|d| OperatorSetIdProto { domain: d.clone().into(), version: Some(version(d).into()) });
+        ModelProto {
+            // Opset 23 came with version 11 of the format, and each later one with the next, up to 13.
+            ir_version: Some((i64::from(opset) - 12).clamp(IR_VERSION, 13)),
+            producer_name: m.producer_name.as_str().into(),
+            producer_version: m.producer_version.as_str().into(),
+            domain: m.domain.as_str().into(),
+            doc_string: m.description.as_str().into(),
+            model_version: Some(m.version).filter(|v| *v != NO_VERSION),
+            metadata_props: m.custom.iter().map(|(k, v)| StringStringEntryProto::new(k.as_str(), v.as_str())).collect(),
+            opset_import: imports.collect(),
+            graph: Some(Box::new(GraphProto { doc_string: m.graph_description.as_str().into(), ..graph })),
+            ..Default::default()
+        }
+    }
+
+    /// Where the weights of `graph` go when it is saved at `path` as ONNX.
+    fn external_policy(&self, graph: &Graph, path: &Path) -> ExternalPolicy {
+        if let Some((name, threshold)) = &self.apart {
+            return ExternalPolicy::File { name: name.clone(), threshold: *threshold };
+        }
+        let size = |value: &Value| value.tensor().ok().and_then(|t| t.as_ref().bytes().ok().map(<[u8]>::len)).unwrap_or(0);
+        let weights: usize = graph.values().filter_map(|(_, v)| v.constant.as_ref()).map(size).sum();
+        let name = path.file_name().map(|n| format!("{}.data", n.to_string_lossy())).unwrap_or_default();
+        if weights > INLINE_LIMIT { ExternalPolicy::File { name, threshold: 1024 } } else { ExternalPolicy::Inline }
+    }
 }
 
 /// The activations that `FusedConv` has in other runtimes.
@@ -126,9 +163,14 @@ fn choose_opset(graph: &Graph, registry: &Registry, own: u32) -> u32 {
     candidates.into_iter().map(|c| (c, served(c))).fold(best, |best, c| if c.1 > best.1 { c } else { best }).0
 }
 
-/// Replaces the nodes that `wanted` names by their bodies, again and again.
+/// Replaces the nodes that `wanted` names by their bodies, again and again, also in the graphs of nodes.
 fn take_apart(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, wanted: &dyn Fn(&Node) -> bool) -> Result<()> {
-    take_apart_inside(graph, oracle, wanted)?;
+    for id in inside::hosts(graph) {
+        let known = inside::facts(graph.node(id), facts, oracle)?;
+        for (sub, mut known) in graph.node_mut(id).subgraphs.iter_mut().zip(known) {
+            take_apart(Arc::make_mut(&mut sub.graph), &mut known, oracle, wanted)?;
+        }
+    }
     loop {
         let found: Vec<NodeId> = graph.nodes().filter(|(_, n)| wanted(n)).map(|(id, _)| id).collect();
         let mut changed = false;
@@ -145,23 +187,6 @@ fn take_apart(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, wanted: 
         }
         ir::infer(graph, facts, oracle)?;
     }
-}
-
-/// The same in the graphs of nodes. Nothing is known inside them before their plans are made, so bodies that need types are not had there.
-fn take_apart_inside(graph: &mut Graph, oracle: &Operators, wanted: &dyn Fn(&Node) -> bool) -> Result<()> {
-    for id in graph.nodes().map(|(id, _)| id).collect::<Vec<_>>() {
-        for sub in &mut graph.node_mut(id).subgraphs {
-            let inner = Arc::make_mut(&mut sub.graph);
-            take_apart_inside(inner, oracle, wanted)?;
-            let found: Vec<NodeId> = inner.nodes().filter(|(_, n)| wanted(n)).map(|(id, _)| id).collect();
-            for id in found {
-                if let Ok(Some(body)) = oracle.body(inner.node(id), &[]) {
-                    inner.inline(id, &body)?;
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Lets nodes of older versions be nodes of opset `opset`, where a newer version means the same; also in the graphs of nodes.
@@ -190,23 +215,25 @@ fn check_opset(graph: &Graph, registry: &Registry, opset: u32, domains: &mut BTr
 }
 
 /// Gives every value a name of its own.
-struct Exporter {
+struct Exporter<'o> {
+    oracle: &'o Operators,
     names: BTreeMap<ValueId, String>,
     /// Names that the graphs around use.
     taken: BTreeSet<String>,
 }
 
-impl Exporter {
-    fn new(graph: &Graph) -> Self {
-        let mut exporter = Self { names: BTreeMap::new(), taken: BTreeSet::new() };
+impl<'o> Exporter<'o> {
+    fn new(graph: &Graph, oracle: &'o Operators) -> Self {
+        let mut exporter = Self { oracle, names: BTreeMap::new(), taken: BTreeSet::new() };
         exporter.name_values(graph, &BTreeMap::new());
         exporter
     }
 
-    fn inside(&self, graph: &Graph, captures: &[ValueId]) -> Self {
+    /// What names the values of a graph that a node runs.
+    fn nested(&self, graph: &Graph, captures: &[ValueId]) -> Self {
         let captured =
             graph.captures.iter().zip(captures).filter_map(|(inner, outer)| Some((*inner, self.names.get(outer)?.clone()))).collect();
-        let mut exporter = Self { names: BTreeMap::new(), taken: self.taken.clone() };
+        let mut exporter = Self { oracle: self.oracle, names: BTreeMap::new(), taken: self.taken.clone() };
         exporter.name_values(graph, &captured);
         exporter
     }
@@ -243,21 +270,23 @@ impl Exporter {
                 initializers.push(TensorProto { name: self.name(Some(id)), ..tensor(constant.tensor()?)? });
             }
         }
-        let nodes = graph.order()?.into_iter().map(|id| self.node(graph.node(id))).collect::<Result<_>>()?;
+        let nodes = graph.order()?.into_iter().map(|id| self.node(graph.node(id), facts)).collect::<Result<_>>()?;
+        let written = graph.values().filter(|(id, v)| v.producer.is_some() && !graph.is_output(*id) && facts.get(*id).is_some());
         Ok(GraphProto {
             name: if graph.name.is_empty() { "graph".into() } else { graph.name.as_str().into() },
             node: nodes,
             initializer: initializers,
             input: graph.inputs.iter().map(info).collect(),
             output: graph.outputs.iter().map(info).collect(),
+            value_info: written.map(|(id, _)| info(&id)).collect(),
             ..Default::default()
         })
     }
 
-    fn node<'g>(&self, node: &'g Node) -> Result<NodeProto<'g>> {
+    fn node<'g>(&self, node: &'g Node, facts: &Facts) -> Result<NodeProto<'g>> {
         let mut attributes = node.attributes.iter().map(|(name, a)| attribute(name, a)).collect::<Result<Vec<_>>>()?;
-        for sub in &node.subgraphs {
-            let graph = self.inside(&sub.graph, &sub.captures).graph(&sub.graph, &Facts::default())?;
+        for (sub, facts) in node.subgraphs.iter().zip(inside::facts(node, facts, self.oracle)?) {
+            let graph = self.nested(&sub.graph, &sub.captures).graph(&sub.graph, &facts)?;
             let name = sub.attribute.as_str().into();
             attributes.push(AttributeProto { name, g: Some(Box::new(graph)), r#type: Some(5), ..Default::default() });
         }

@@ -244,7 +244,7 @@ impl<'m> Importer<'m, '_> {
             return Ok(Node { function: Some(Arc::new(Function { id, body })), ..Node::new(OpKey::new(domain, &proto.op_type, 1)) });
         }
         let imported = self.scope()?.opsets.get(domain).copied();
-        let opset = match imported {
+        let opset = match proto.since_version()?.or(imported) {
             Some(version) => version,
             None if domain.is_empty() || self.lenient => 1,
             None if self.registry.knows_domain(domain) => 1,

@@ -1,7 +1,9 @@
 //! A model loaded, optimized, placed and ready to run.
 
+mod adapter;
 mod environment;
 mod export;
+mod format;
 mod functions;
 mod import;
 mod options;
@@ -12,6 +14,7 @@ mod session;
 mod survey;
 mod weights;
 
+pub use adapter::Adapter;
 pub use environment::Environment;
 pub use exec::{Destination, Observer, Ran, Seen};
 pub use ir::Node;

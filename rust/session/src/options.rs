@@ -9,13 +9,17 @@ use base::{Buffer, Result, Value, error};
 use exec::{Observer, Order};
 use passes::Level;
 
+use crate::Adapter;
+
 /// Where a model comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Source<'a> {
     /// A file; external data is looked for beside it.
     File(&'a Path),
     /// The bytes of a model; it cannot have external data.
     Bytes(&'a [u8]),
+    /// The bytes of a model, which the session may keep and use its weights from where they lie; it cannot have external data.
+    Buffer(&'a Arc<Buffer>),
 }
 
 /// What a session is made with, named as in ONNX Runtime's `SessionOptions`.
@@ -93,4 +97,6 @@ pub struct RunOptions {
     pub observer: Option<Observer>,
     /// Whether memory that is kept for later runs is let go after the run.
     pub shrink: bool,
+    /// What is fed for inputs that the caller does not feed.
+    pub adapters: Vec<Arc<Adapter>>,
 }

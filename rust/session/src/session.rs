@@ -11,6 +11,8 @@ use exec::{Destination, Observer, Operators, Order, Program, Runner, Target};
 use ir::{Dim, Dims, Fact, Facts, Graph, ValueId};
 use proto::{Message, ModelFolder, ModelProto, TypeValue, ValueInfoProto};
 
+use crate::export::Export;
+use crate::format::Format;
 use crate::import::{Imported, Opsets, import};
 use crate::place::{Placement, place};
 use crate::profile::Profile;
@@ -21,6 +23,8 @@ use crate::{Environment, Options, Port, PortDim, RunOptions, Source, functions};
 const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 /// The setting that forbids nodes on the CPU beside another provider.
 const NO_FALLBACK: &str = "session.disable_cpu_ep_fallback";
+/// The version of a model that states none, as ONNX Runtime has it.
+pub(crate) const NO_VERSION: i64 = i64::MAX;
 
 /// What a model says of itself.
 #[derive(Clone, Debug, Default)]
@@ -44,18 +48,20 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// What the model at `source` says of itself.
+    /// What the model at `source` says of itself; nothing else of it is looked at.
     ///
     /// # Errors
-    /// `NoSuchFile`, `InvalidProtobuf`.
+    /// `NoSuchFile`, `InvalidProtobuf` and others when it is no model.
     pub fn of(source: Source<'_>) -> Result<Self> {
+        let none = BTreeMap::new();
+        let read = |path: Option<&Path>, bytes: &[u8]| Ok(metadata(&decode(bytes, Format::to_load(path, bytes, &none))?));
         match source {
             Source::File(path) => {
                 let file = base::file::open(path, base::knobs::MMAP.get().0)?;
-                let proto = decode(file.bytes().unwrap_or_default()).map_err(|e| at_file(&e, path))?;
-                Ok(metadata(&proto))
+                read(Some(path), file.bytes().unwrap_or_default()).map_err(|e: Error| at_file(&e, path))
             }
-            Source::Bytes(bytes) => decode(bytes).map(|proto| metadata(&proto)),
+            Source::Bytes(bytes) => read(None, bytes),
+            Source::Buffer(buffer) => read(None, buffer.bytes().unwrap_or_default()),
         }
     }
 }
@@ -68,7 +74,6 @@ pub struct Session {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     overridable: Vec<Port>,
-    metadata: Metadata,
     placements: Vec<Placement>,
     profile: Option<Profile>,
     /// What runs when all outputs are asked for.
@@ -100,6 +105,7 @@ struct Model {
     target: Arc<Target>,
     graph: Graph,
     opsets: Opsets,
+    metadata: Metadata,
 }
 
 impl Session {
@@ -117,15 +123,20 @@ impl Session {
                 let file = base::file::open(path, map)?;
                 let folder = ModelFolder::of_model(path)?;
                 let bytes = file.bytes().unwrap_or_default();
-                let proto = decode(bytes).map_err(|e| at_file(&e, path))?;
+                let proto = decode(bytes, Format::to_load(Some(path), bytes, &options.config)).map_err(|e| at_file(&e, path))?;
                 let mut weights = Weights::new(Some(file.clone()), Some(folder), map).with_given(options.given.clone());
                 loading("model_loading_uri");
                 Self::of(environment, &proto, &mut weights, options, profile).map_err(|e| at_file(&e, path))
             }
-            Source::Bytes(bytes) => {
+            Source::Bytes(_) | Source::Buffer(_) => {
+                let (bytes, file) = match source {
+                    Source::Buffer(buffer) => (buffer.bytes().unwrap_or_default(), Some(buffer.clone())),
+                    Source::Bytes(bytes) => (bytes, None),
+                    Source::File(_) => (&[][..], None),
+                };
                 let folder = options.config.get(EXTERNAL_FOLDER).map(|path| ModelFolder::new(Path::new(path))).transpose()?;
-                let mut weights = Weights::new(None, folder, base::knobs::MMAP.get().0).with_given(options.given.clone());
-                let proto = decode(bytes)?;
+                let mut weights = Weights::new(file, folder, base::knobs::MMAP.get().0).with_given(options.given.clone());
+                let proto = decode(bytes, Format::to_load(None, bytes, &options.config))?;
                 loading("model_loading_array");
                 Self::of(environment, &proto, &mut weights, options, profile)
             }
@@ -147,7 +158,7 @@ impl Session {
         ir::verify(&graph)?;
         let infos = proto.graph.as_ref().map(|g| g.input.as_slice()).unwrap_or_default();
         let inputs: Vec<Port> = inputs.into_iter().map(|p| fixed(p, infos, &options)).collect();
-        let model = Model { target, graph, opsets };
+        let model = Model { target, graph, opsets, metadata: metadata(proto) };
         let ports: Vec<&Port> = inputs.iter().chain(&overridable).collect();
         options.cancel.check()?;
         let (runner, placements) = model.plan(&ports, true, &[], &options)?;
@@ -160,7 +171,6 @@ impl Session {
         profile.iter().for_each(|p| p.session("session_initialization", begun));
         Ok(Self {
             threads: Threads::new(options.intra_op_threads),
-            metadata: metadata(proto),
             model,
             options,
             inputs,
@@ -192,7 +202,7 @@ impl Session {
 
     /// What the model says of itself.
     pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+        &self.model.metadata
     }
 
     /// The names of the providers, in order of preference.
@@ -295,6 +305,9 @@ impl Session {
         destinations: &[Option<&Destination>],
         options: &RunOptions,
     ) -> Result<Vec<Value>> {
+        if !options.adapters.is_empty() {
+            return self.go_adapted(fetches, feeds, destinations, options);
+        }
         let given = self.inputs.len() + self.overridable.len();
         ensure!(feeds.len() == given, InvalidArgument, "{} values are fed, but the model has {given} inputs", feeds.len());
         for (port, value) in self.ports().zip(feeds) {
@@ -338,6 +351,30 @@ impl Session {
         profile.session(if parallel { "ParallelExecutor::Execute" } else { "SequentialExecutor::Execute" }, begun);
         profile.session("model_run", begun);
         values
+    }
+
+    /// [`go`](Self::go) with the parameters of adapters fed as well.
+    fn go_adapted(
+        &self,
+        fetches: &[&str],
+        feeds: &[Option<&Value>],
+        destinations: &[Option<&Destination>],
+        options: &RunOptions,
+    ) -> Result<Vec<Value>> {
+        let parameters = options.adapters.iter().flat_map(|a| &a.parameters);
+        let mut added: Vec<(usize, Value)> = Vec::new();
+        for (name, tensor) in parameters {
+            let place = self.ports().position(|p| p.name == *name);
+            let place = place.ok_or_else(|| error!(InvalidArgument, "Invalid input name: {name}, which an active adapter feeds"))?;
+            added.push((place, tensor.clone().into()));
+        }
+        let mut all = feeds.to_vec();
+        for (place, value) in &added {
+            let feed = all.get_mut(*place).filter(|f| f.is_none());
+            *feed.ok_or_else(|| error!(InvalidArgument, "input {place} is fed by the caller or twice by adapters"))? = Some(value);
+        }
+        let options = RunOptions { adapters: Vec::new(), ..options.clone() };
+        self.go(fetches, &all, destinations, &options)
     }
 
     /// What runs for `fetches` on `feeds`.
@@ -404,7 +441,9 @@ impl Model {
         optimize(&mut graph, &mut facts, &oracle, options)?;
         if let (Some(path), true) = (&options.optimized_model_path, fetches.is_empty() && named) {
             let apart = options.external_file(path)?;
-            crate::export::save(&graph, &facts, &self.target.registry, &oracle, &self.opsets, path, apart)?;
+            let (registry, opsets, metadata) = (&self.target.registry, &self.opsets, &self.metadata);
+            let export = Export { graph: &graph, facts: &facts, registry, oracle: &oracle, opsets, metadata, apart };
+            export.save(path, Format::to_save(path, &options.config))?;
         }
         let placements = place(&mut graph, &mut facts, &self.target)?;
         let outputs = graph.outputs.clone();
@@ -420,9 +459,12 @@ fn optimize(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, options: &
     passes::optimize(graph, facts, oracle, &options, &mut |_| {}).map(drop)
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<ModelProto<'_>> {
+pub(crate) fn decode(bytes: &[u8], format: Format) -> Result<ModelProto<'_>> {
     ensure!(!bytes.is_empty(), InvalidArgument, "No graph was found in the protobuf.");
-    ModelProto::decode(bytes)
+    match format {
+        Format::Onnx => ModelProto::decode(bytes),
+        Format::Ort => proto::decode_ort(bytes),
+    }
 }
 
 /// The error of loading the model at `path`, named as ONNX Runtime names it.
@@ -440,7 +482,7 @@ pub(crate) fn metadata(proto: &ModelProto<'_>) -> Metadata {
         graph_name: graph.map(|g| g.name.to_string()).unwrap_or_default(),
         description: proto.doc_string.to_string(),
         graph_description: graph.map(|g| g.doc_string.to_string()).unwrap_or_default(),
-        version: proto.model_version.unwrap_or(i64::MAX),
+        version: proto.model_version.unwrap_or(NO_VERSION),
         custom: proto.metadata_props.iter().map(|p| (p.key.to_string(), p.value.to_string())).collect(),
     }
 }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{DType, Error, Result, error};
+use base::{Buffer, DType, Error, Result, error};
 use exec::{Operators, Target};
 use ir::{Fact, Facts, Graph, NodeId, Oracle};
 use op::Registry;
 use proto::{AttributeProto, GraphProto, ModelFolder, ModelProto, NodeProto};
 
+use crate::format::Format;
 use crate::import::{self, Imported, Opsets};
 use crate::session::{decode, input_facts, metadata};
 use crate::weights::Weights;
@@ -90,13 +91,20 @@ impl Survey {
     /// # Errors
     /// `NoSuchFile` and `InvalidProtobuf` when there is no model to look at. What is wrong with the model is a problem, not an error.
     pub fn of(environment: &Environment, source: Source<'_>) -> Result<Self> {
+        let none = BTreeMap::new();
+        let in_memory = |bytes: &[u8], file: Option<Arc<Buffer>>| {
+            let proto = decode(bytes, Format::to_load(None, bytes, &none))?;
+            Self::look(environment, &proto, &mut Weights::new(file, None, true))
+        };
         match source {
-            Source::Bytes(bytes) => Self::look(environment, &decode(bytes)?, &mut Weights::new(None, None, true)),
+            Source::Bytes(bytes) => in_memory(bytes, None),
+            Source::Buffer(buffer) => in_memory(buffer.bytes().unwrap_or_default(), Some(buffer.clone())),
             Source::File(path) => {
                 let map = base::knobs::MMAP.get().0;
                 let file = base::file::open(path, map)?;
                 let folder = ModelFolder::of_model(path)?;
-                let proto = decode(file.bytes().unwrap_or_default()).map_err(|e| named(&e, path))?;
+                let bytes = file.bytes().unwrap_or_default();
+                let proto = decode(bytes, Format::to_load(Some(path), bytes, &none)).map_err(|e| named(&e, path))?;
                 Self::look(environment, &proto, &mut Weights::new(Some(file.clone()), Some(folder), map))
             }
         }

@@ -64,7 +64,8 @@ impl WindowAttrs {
         for p in pads.iter().flatten() {
             ensure!(i32::try_from(*p).is_ok(), InvalidGraph, "attribute 'pads' has {p}");
         }
-        let auto = match a.choice("auto_pad", &["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", ""], "NOTSET")? {
+        let choices = ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", ""];
+        let auto = match if a.op() == "MaxUnpool" { 0 } else { a.choice("auto_pad", &choices, "NOTSET")? } {
             1 => AutoPad::SameUpper,
             2 => AutoPad::SameLower,
             3 => AutoPad::Valid,

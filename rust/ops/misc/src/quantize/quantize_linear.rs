@@ -46,7 +46,7 @@ pub static QUANTIZE_LINEAR: OpDef = OpDef {
     load: |a| {
         Ok(Box::new(QuantizeLinear {
             granularity: Granularity::load(a)?,
-            saturate: a.flag("saturate", true)?,
+            saturate: a.since() < 19 || a.flag("saturate", true)?,
             output: a.opt_dtype("output_dtype")?,
             precision: a.opt_dtype("precision")?,
         }))

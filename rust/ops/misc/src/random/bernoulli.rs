@@ -65,7 +65,7 @@ impl Op for Bernoulli {
 impl CpuKernel for Bernoulli {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
         let dtype = self.dtype.map_or_else(|| cx.dtype(0), Ok)?;
-        Ok(Box::new(Trials { dtype, one: one(dtype)?, stream: Stream::new(self.seed) }))
+        Ok(Box::new(Trials { dtype, one: one(dtype)?, stream: Stream::new(self.seed, cx.node) }))
     }
 }
 

@@ -52,7 +52,7 @@ impl Dropout {
     fn load(a: &Attrs<'_>) -> Result<Self> {
         a.ignore("consumed_inputs");
         Ok(Self {
-            ratio: a.float("ratio", 0.5)?.into(),
+            ratio: if a.since() < 12 { a.float("ratio", 0.5)?.into() } else { 0.5 },
             training: a.opt_int("is_test")? == Some(0),
             seed: a.opt_int("seed")?.map(|s| s as u64),
             bool_mask: a.since() >= 10,
@@ -76,7 +76,7 @@ impl Op for Dropout {
 
 impl CpuKernel for Dropout {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(Dropper { attributes: self.clone(), mask: self.mask(cx.dtype(0)?), stream: Stream::new(self.seed) }))
+        Ok(Box::new(Dropper { attributes: self.clone(), mask: self.mask(cx.dtype(0)?), stream: Stream::new(self.seed, cx.node) }))
     }
 }
 

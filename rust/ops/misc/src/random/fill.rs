@@ -123,7 +123,7 @@ impl Op for Random {
 impl CpuKernel for Random {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
         let dtype = float_type(self.dtype.map_or_else(|| cx.dtype(0), Ok)?)?;
-        Ok(Box::new(Filler { distribution: self.distribution, dtype, shape: self.shape.clone(), stream: Stream::new(self.seed) }))
+        Ok(Box::new(Filler { distribution: self.distribution, dtype, shape: self.shape.clone(), stream: Stream::new(self.seed, cx.node) }))
     }
 }
 

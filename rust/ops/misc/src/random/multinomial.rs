@@ -50,8 +50,8 @@ impl Op for Multinomial {
 }
 
 impl CpuKernel for Multinomial {
-    fn prepare(&self, _: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(Sampler { samples: self.samples, dtype: self.dtype, stream: Stream::new(self.seed) }))
+    fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
+        Ok(Box::new(Sampler { samples: self.samples, dtype: self.dtype, stream: Stream::new(self.seed, cx.node) }))
     }
 }
 

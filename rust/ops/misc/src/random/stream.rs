@@ -1,23 +1,39 @@
 //! Streams of random numbers, one for each node.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use base::threads::parallel_chunks_mut;
 use base::{Result, threads};
+use ir::Node;
 
 use super::philox;
 
 /// Elements that one thread draws at a time; even, as numbers come in pairs.
 const CHUNK: usize = 4096;
 
-/// The seed of the process and how many streams were made from it.
-static PROCESS: Mutex<Option<(u64, u64)>> = Mutex::new(None);
+/// The seed of the process, if somebody set one.
+static SEED: Mutex<Option<u64>> = Mutex::new(None);
 
-/// Makes the nodes without a seed of their own that are loaded from now on draw the same numbers as after any other call with `seed`.
+/// Makes the nodes without a seed of their own that are loaded from now on draw the same numbers as after any other call with `seed`:
+/// equal models give equal numbers, and the nodes of one model give different ones.
 pub fn set_seed(seed: i64) {
-    *PROCESS.lock().unwrap_or_else(PoisonError::into_inner) = Some((seed as u64, 0));
+    *SEED.lock().unwrap_or_else(PoisonError::into_inner) = Some(seed as u64);
+}
+
+/// A seed that no two calls, and no two processes, have in common.
+fn fresh() -> (u64, u64) {
+    static KEY: OnceLock<u64> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    (*KEY.get_or_init(|| RandomState::new().build_hasher().finish()), COUNT.fetch_add(1, Relaxed))
+}
+
+/// A number for the place of `node` in its model.
+fn place(node: &Node) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&node.name, &node.outputs).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// An endless stream of random numbers.
@@ -31,17 +47,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The stream of `seed`, or another one for each call.
-    pub(crate) fn new(seed: Option<u64>) -> Self {
-        let (seed, nonce) = match seed {
+    /// The stream of `node`, whose seed is `seed`; without one, that of its place under the seed of the process, or one of its own.
+    pub(crate) fn new(seed: Option<u64>, node: &Node) -> Self {
+        let process = *SEED.lock().unwrap_or_else(PoisonError::into_inner);
+        let (seed, nonce) = match (seed, process) {
             // Seeds of nodes and those of the process are apart.
-            Some(seed) => (seed, u64::MAX),
-            None => {
-                let mut process = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
-                let (seed, count) = process.get_or_insert_with(|| (RandomState::new().build_hasher().finish(), 0));
-                *count += 1;
-                (*seed, *count)
-            }
+            (Some(seed), _) => (seed, u64::MAX),
+            (None, Some(seed)) => (seed, place(node)),
+            (None, None) => fresh(),
         };
         Self { key: [seed as u32, (seed >> 32) as u32], nonce, next: AtomicU64::new(0) }
     }
@@ -95,25 +108,33 @@ impl Draw<'_> {
 
 #[cfg(test)]
 mod tests {
+    use ir::OpKey;
+
     use super::*;
 
     #[test]
     fn streams_are_apart_and_go_on() {
         let first = |s: &Stream| s.draw(2).pair(0);
-        let (a, b) = (Stream::new(Some(7)), Stream::new(Some(7)));
+        let stream = |seed, name: &str| Stream::new(seed, &Node { name: name.into(), ..Node::new(OpKey::new("", "RandomUniform", 1)) });
+        let (a, b) = (stream(Some(7), "a"), stream(Some(7), "b"));
         let start = first(&a);
         assert_eq!(start, first(&b));
         assert_ne!(first(&a), start);
         assert_ne!(first(&b), start);
-        assert_ne!(first(&Stream::new(Some(8))), start);
-        assert_ne!(first(&Stream::new(None)), first(&Stream::new(None)));
+        assert_ne!(first(&stream(Some(8), "a")), start);
+        assert_ne!(first(&stream(None, "a")), first(&stream(None, "a")));
+        set_seed(7);
+        assert_eq!(first(&stream(None, "a")), first(&stream(None, "a")));
+        assert_ne!(first(&stream(None, "a")), first(&stream(None, "b")));
+        assert_ne!(first(&stream(None, "a")), start);
         assert_eq!(a.draw(3).one(1), b.draw(1).pair(0)[1]);
     }
 
     #[test]
     fn numbers_are_evenly_spread() {
         let mut out = vec![0.0; 100_001];
-        Stream::new(Some(1)).draw(out.len()).fill(&mut out, |pair| pair).unwrap();
+        let node = Node::new(OpKey::new("", "RandomUniform", 1));
+        Stream::new(Some(1), &node).draw(out.len()).fill(&mut out, |pair| pair).unwrap();
         let mean = out.iter().sum::<f64>() / out.len() as f64;
         let variance = out.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / out.len() as f64;
         assert!((mean - 0.5).abs() < 0.005 && (variance - 1.0 / 12.0).abs() < 0.002, "{mean} {variance}");

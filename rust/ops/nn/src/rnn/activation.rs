@@ -36,11 +36,15 @@ impl CellActivation {
 /// # Errors
 /// `InvalidGraph` for a name that is none, or when they are not as many as directions and `defaults` ask for.
 pub(super) fn read(a: &Attrs<'_>, defaults: &[&str], directions: usize) -> Result<Vec<CellActivation>> {
+    let want = defaults.len() * directions;
     let names = match a.opt_strings("activations")? {
-        Some(names) if !names.is_empty() => names,
+        // The default that the specification states for RNN names two, for whichever number of directions.
+        Some(mut names) if !names.is_empty() => {
+            names.truncate(if a.op() == "RNN" { want } else { names.len() });
+            names
+        }
         _ => defaults.repeat(directions).iter().map(ToString::to_string).collect(),
     };
-    let want = defaults.len() * directions;
     base::ensure!(names.len() == want, InvalidGraph, "{} activations, where {want} are needed", names.len());
     // Each function that has a parameter takes the next of the list.
     let mut alphas = a.opt_floats("activation_alpha")?.unwrap_or_default().iter().copied();
