@@ -1,0 +1,351 @@
+// Every kernel in every type over odd sizes, against plain loops in f64.
+#include "check.h"
+#include "../normalize.cuh"
+#include "../product.cuh"
+
+using namespace check;
+
+namespace {
+
+const size_t SIZES[] = {1, 31, 257, 1000};
+
+double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
+double clamped(double x, double low, double high) { return std::min(std::max(x, low), high); }
+
+struct UnaryCase {
+    const char* name;
+    double (*want)(double x, double a, double b);
+    float a, b;
+};
+
+const UnaryCase UNARY_CASES[] = {
+    {"Abs", [](double x, double, double) { return std::fabs(x); }, 0, 0},
+    {"Neg", [](double x, double, double) { return -x; }, 0, 0},
+    {"Sign", [](double x, double, double) { return x > 0 ? 1.0 : x < 0 ? -1.0 : x; }, 0, 0},
+    {"Ceil", [](double x, double, double) { return std::ceil(x); }, 0, 0},
+    {"Floor", [](double x, double, double) { return std::floor(x); }, 0, 0},
+    {"Round", [](double x, double, double) { return std::nearbyint(x); }, 0, 0},
+    {"Exp", [](double x, double, double) { return std::exp(x); }, 0, 0},
+    {"Log", [](double x, double, double) { return std::log(x); }, 0, 0},
+    {"Sqrt", [](double x, double, double) { return std::sqrt(x); }, 0, 0},
+    {"Reciprocal", [](double x, double, double) { return 1 / x; }, 0, 0},
+    {"Erf", [](double x, double, double) { return std::erf(x); }, 0, 0},
+    {"Sin", [](double x, double, double) { return std::sin(x); }, 0, 0},
+    {"Cos", [](double x, double, double) { return std::cos(x); }, 0, 0},
+    {"Tanh", [](double x, double, double) { return std::tanh(x); }, 0, 0},
+    {"Sigmoid", [](double x, double, double) { return sigmoid_of(x); }, 0, 0},
+    {"Softplus", [](double x, double, double) { return x > 700 ? x : std::log1p(std::exp(x)); }, 0, 0},
+    {"Softsign", [](double x, double, double) { return x / (1 + std::fabs(x)); }, 0, 0},
+    {"Relu", [](double x, double, double) { return x < 0 ? 0.0 : x; }, 0, 0},
+    {"LeakyRelu", [](double x, double a, double) { return x < 0 ? a * x : x; }, 0.125f, 0},
+    {"ThresholdedRelu", [](double x, double a, double) { return x <= a ? 0.0 : x; }, 0.5f, 0},
+    {"Elu", [](double x, double a, double) { return x < 0 ? a * std::expm1(x) : x; }, 1.5f, 0},
+    {"HardSigmoid", [](double x, double a, double b) { return x != x ? x : clamped(a * x + b, 0, 1); }, 0.25f, 0.5f},
+    {"HardSwish", [](double x, double, double) { return x != x ? x : x * clamped(x / 6 + 0.5, 0, 1); }, 0, 0},
+    {"Swish", [](double x, double a, double) { return x < -1e4 ? 0.0 : x * sigmoid_of(a * x); }, 1, 0},
+    {"QuickGelu", [](double x, double a, double) { return x < -1e4 ? 0.0 : x * sigmoid_of(a * x); }, 1.75f, 0},
+    {"Gelu", [](double x, double, double) { return x < -1e4 ? 0.0 : x / 2 * std::erfc(-x / std::sqrt(2.0)); }, 0, 0},
+    {"GeluTanh",
+     [](double x, double, double) {
+         return x < -1e4 ? 0.0 : x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+     },
+     0, 0},
+};
+
+template <class T> void unary() {
+    const double special[] = {NAN, INFINITY, -INFINITY, 0.0, -0.0};
+    for (const UnaryCase& c : UNARY_CASES) {
+        for (size_t n : SIZES) {
+            Memory<T> x = samples<T>(n);
+            for (size_t i = 0; i < std::size(special) && i + 20 < n; i++) {
+                // Minus infinity makes HardSwish and Softsign undefined numbers; each has its own opinion in f64 as well.
+                x[i + 20] = number<T>(special[i]);
+            }
+            Memory<T> y(n);
+            const auto want = [&](size_t i) { return c.want(value(x, i), c.a, c.b); };
+            run(of<T>((std::string("unary_") + c.name).c_str()), 3, 256, y, want, 4 * tolerance<T>(), static_cast<const T*>(x.data), y.data,
+                static_cast<uint64_t>(n), c.a, c.b);
+        }
+    }
+}
+
+template <class T, class Out> void binary_case(const char* name, double (*want)(double, double)) {
+    // [3, 5, 7] from [3, 1, 7] and [5, 1].
+    const Axes<2> shape = axes<2>({3, 5, 7}, {{7, 0, 1}, {0, 1, 0}});
+    Memory<T> a = samples<T>(21, 0, 1), b = samples<T>(5, 3, 1);
+    Memory<Out> y(105);
+    const auto expected = [&](size_t i) { return want(value(a, i / 35 * 7 + i % 7), value(b, i / 7 % 5)); };
+    run(of<T>((std::string("binary_") + name).c_str()), 1, 256, y, expected, tolerance<Out>(), shape, static_cast<const T*>(a.data),
+        static_cast<const T*>(b.data), y.data, uint64_t{105});
+}
+
+template <class T> void arithmetic() {
+    binary_case<T, T>("Add", [](double a, double b) { return a + b; });
+    binary_case<T, T>("Sub", [](double a, double b) { return a - b; });
+    binary_case<T, T>("Mul", [](double a, double b) { return a * b; });
+    binary_case<T, bool>("Equal", [](double a, double b) { return a == b ? 1.0 : 0.0; });
+    binary_case<T, bool>("Less", [](double a, double b) { return a < b ? 1.0 : 0.0; });
+    binary_case<T, bool>("LessOrEqual", [](double a, double b) { return a <= b ? 1.0 : 0.0; });
+    binary_case<T, bool>("Greater", [](double a, double b) { return a > b ? 1.0 : 0.0; });
+    binary_case<T, bool>("GreaterOrEqual", [](double a, double b) { return a >= b ? 1.0 : 0.0; });
+}
+
+template <class T> void integers() {
+    arithmetic<T>();
+    binary_case<T, T>("Div", [](double a, double b) { return b == 0 ? 0.0 : std::trunc(a / b); });
+    const T least = std::numeric_limits<T>::min();
+    Memory<T> a(2), b(2), y(2);
+    a[0] = least, b[0] = -1, a[1] = least, b[1] = 2;
+    const auto want = [&](size_t i) { return i == 0 ? double(least) : double(least) / 2; };
+    run(of<T>("binary_Div"), 1, 256, y, want, 0, axes<2>({2}, {{1}, {1}}), static_cast<const T*>(a.data), static_cast<const T*>(b.data), y.data,
+        uint64_t{2});
+}
+
+template <class T> void floats() {
+    arithmetic<T>();
+    binary_case<T, T>("Div", [](double a, double b) { return a / b; });
+    binary_case<T, T>("PRelu", [](double a, double b) { return a < 0 ? a * b : a; });
+    binary_case<T, T>("BiasGelu", [](double a, double b) { return (a + b) / 2 * std::erfc(-(a + b) / std::sqrt(2.0)); });
+}
+
+template <class T> void movement(const std::string& size) {
+    // A transposition of [5, 3, 7] with the last axis backwards.
+    const Axes<2> shape = axes<2>({7, 5, 3}, {{-1, 21, 7}, {15, 3, 1}});
+    Memory<T> x(105), y(105);
+    for (size_t i = 0; i < 105; i++) memset(static_cast<void*>(&x[i]), static_cast<int>(i), sizeof(T));
+    const auto start = static_cast<const T*>(x.data + 6);
+    for (shim::Order order : {shim::Order::Ascending, shim::Order::Descending, shim::Order::Shuffled}) {
+        shim::block().order = order;
+        y.poison();
+        Axes<2> a = shape;
+        const T* from = start;
+        T* to = y.data;
+        uint64_t n = 105;
+        launch(("copy_" + size).c_str(), {2, 1, 1}, 256, {&a, &from, &to, &n});
+        for (size_t i = 0; i < 105; i++) {
+            const size_t source = 6 - i / 15 + i / 3 % 5 * 21 + i % 3 * 7;
+            if (memcmp(&y[i], &x[source], sizeof(T)) != 0) failures++, fprintf(stderr, "copy_%s: element %zu is wrong\n", size.c_str(), i);
+        }
+    }
+}
+
+struct Fault {
+    uint32_t node, input;
+    int64_t index;
+    uint64_t len;
+};
+
+template <class T, class Index> void gather(const std::string& size) {
+    Memory<T> data(2 * 3 * 5), y(2 * 4 * 5);
+    for (size_t i = 0; i < data.len; i++) memset(static_cast<void*>(&data[i]), static_cast<int>(i), sizeof(T));
+    Memory<Index> indices(4);
+    indices[0] = 2, indices[1] = -3, indices[2] = 0, indices[3] = -1;
+    Fault fault{};
+    Fault* fault_at = &fault;
+    const T* from = data.data;
+    const Index* which = indices.data;
+    T* to = y.data;
+    uint64_t n = y.len, count = 4, len = 3, row = 5;
+    uint32_t node = 9;
+    const std::string name = "gather_" + size + "_" + suffix<Index>();
+    launch(name.c_str(), {1, 1, 1}, 256, {&from, &which, &to, &n, &count, &len, &row, &fault_at, &node});
+    const size_t rows[] = {2, 0, 0, 2};
+    for (size_t i = 0; i < n; i++) {
+        const size_t source = (i / 20 * 3 + rows[i / 5 % 4]) * 5 + i % 5;
+        if (memcmp(&y[i], &data[source], sizeof(T)) != 0) failures++, fprintf(stderr, "%s: element %zu is wrong\n", name.c_str(), i);
+    }
+    indices[1] = 3;
+    launch(name.c_str(), {1, 1, 1}, 256, {&from, &which, &to, &n, &count, &len, &row, &fault_at, &node});
+    const T zero{};
+    const bool told = fault.node == 9 && fault.index == 3 && fault.len == 3 && memcmp(&y[5], &zero, sizeof(T)) == 0;
+    if (!told) failures++, fprintf(stderr, "%s: an index out of range is not told\n", name.c_str());
+}
+
+template <class T> void where(const std::string& size) {
+    Memory<bool> condition(6);
+    for (size_t i = 0; i < 6; i++) condition[i] = i % 2 == 0;
+    Memory<T> a(3), b(1), y(6);
+    for (size_t i = 0; i < 3; i++) memset(static_cast<void*>(&a[i]), static_cast<int>(i + 1), sizeof(T));
+    memset(static_cast<void*>(&b[0]), 77, sizeof(T));
+    Axes<3> shape = axes<3>({2, 3}, {{3, 1}, {0, 1}, {0, 0}});
+    const bool* c = condition.data;
+    const T *x = a.data, *z = b.data;
+    T* to = y.data;
+    uint64_t n = 6;
+    launch(("where_" + size).c_str(), {1, 1, 1}, 256, {&shape, &c, &x, &z, &to, &n});
+    for (size_t i = 0; i < 6; i++) {
+        if (memcmp(&y[i], i % 2 == 0 ? &a[i % 3] : &b[0], sizeof(T)) != 0) failures++, fprintf(stderr, "where_%s: wrong\n", size.c_str());
+    }
+}
+
+template <class T> void each_movement(const std::string& size) {
+    movement<T>(size);
+    gather<T, int32_t>(size);
+    gather<T, int64_t>(size);
+    where<T>(size);
+}
+
+template <class T> void softmax() {
+    const uint64_t shapes[][3] = {{1, 1, 1}, {3, 37, 1}, {2, 300, 3}, {5, 257, 1}};
+    for (const auto& [outer, len, inner] : shapes) {
+        Memory<T> x = samples<T>(outer * len * inner), y(outer * len * inner);
+        for (uint32_t log_of : {0u, 1u}) {
+            const auto want = [&](size_t i) {
+                const size_t start = i / (len * inner) * len * inner + i % inner;
+                double sum = 0;
+                for (size_t j = 0; j < len; j++) sum += std::exp(value(x, start + j * inner));
+                return log_of ? value(x, i) - std::log(sum) : std::exp(value(x, i)) / sum;
+            };
+            run(of<T>("softmax"), static_cast<unsigned>(outer * inner), 256, y, want, 2 * tolerance<T>(), static_cast<const T*>(x.data), y.data,
+                uint64_t{len}, uint64_t{inner}, log_of);
+        }
+    }
+}
+
+template <class T> void normalize_case(size_t rows, size_t len, bool all, bool simplified) {
+    Memory<T> x = samples<T>(rows * len), skip = samples<T>(len, 5), bias = samples<T>(len, 6), gamma = samples<T>(len, 7),
+              beta = samples<T>(len, 8), y(rows * len), sum(rows * len);
+    Memory<Wide<T>> mean(rows), inverse(rows);
+    Row<T> row{x.data, all ? skip.data : nullptr, len, all ? bias.data : nullptr, gamma.data, all ? beta.data : nullptr, y.data,
+               all ? sum.data : nullptr, all ? mean.data : nullptr, all ? inverse.data : nullptr, len, 1e-5f, simplified};
+    const auto added = [&](size_t i) { return value(x, i) + (all ? value(skip, i % len) + value(bias, i % len) : 0.0); };
+    const auto moments = [&](size_t r) {
+        double m = 0, s = 0;
+        for (size_t j = 0; j < len && !simplified; j++) m += added(r * len + j) / double(len);
+        for (size_t j = 0; j < len; j++) s += (added(r * len + j) - m) * (added(r * len + j) - m) / double(len);
+        return std::make_pair(m, 1 / std::sqrt(s + 1e-5));
+    };
+    const auto want = [&](size_t i) {
+        const auto [m, factor] = moments(i / len);
+        return (added(i) - m) * factor * value(gamma, i % len) + (all ? value(beta, i % len) : 0.0);
+    };
+    run(of<T>("normalize"), static_cast<unsigned>(rows), 256, y, want, 4 * tolerance<T>(), row);
+    for (size_t r = 0; all && r < rows; r++) {
+        const auto [m, factor] = moments(r);
+        const double bound = 1e-5;
+        if (std::fabs(double(mean[r]) - m) > bound || std::fabs(double(inverse[r]) - factor) > bound * factor) {
+            failures++, fprintf(stderr, "%s: the moments of row %zu are wrong\n", of<T>("normalize").c_str(), r);
+        }
+        if (std::fabs(value(sum, r * len) - added(r * len)) > 0.1) failures++, fprintf(stderr, "the sum of row %zu is wrong\n", r);
+    }
+}
+
+template <class T> void reduce() {
+    // [3, 5, 70] over the outer and the inner axis.
+    Memory<T> x = samples<T>(3 * 5 * 70), y(5);
+    const Axes<1> kept = axes<1>({5}, {{70}}), reduced = axes<1>({3, 70}, {{350, 1}});
+    struct Fold {
+        const char* name;
+        double (*both)(double, double);
+        double start, share;
+    };
+    const Fold folds[] = {{"ReduceSum", [](double a, double b) { return a + b; }, 0, 1},
+                          {"ReduceMean", [](double a, double b) { return a + b; }, 0, 1.0 / 210},
+                          {"ReduceMax", [](double a, double b) { return std::max(a, b); }, -INFINITY, 1},
+                          {"ReduceMin", [](double a, double b) { return std::min(a, b); }, INFINITY, 1}};
+    for (const Fold& fold : folds) {
+        const auto want = [&](size_t i) {
+            double v = fold.start;
+            for (size_t j = 0; j < 210; j++) v = fold.both(v, value(x, j / 70 * 350 + i * 70 + j % 70));
+            return v * fold.share;
+        };
+        run(of<T>((std::string("reduce_") + fold.name).c_str()), 5, 256, y, want, 2 * tolerance<T>(), kept, reduced,
+            static_cast<const T*>(x.data), y.data, uint64_t{210});
+    }
+}
+
+template <class From, class To> void cast_case() {
+    Memory<From> x = samples<From>(100, 0, 1);
+    Memory<To> y(100);
+    const auto want = [&](size_t i) {
+        if (std::is_same_v<To, bool>) return value(x, i) != 0 ? 1.0 : 0.0;
+        return double(widen(number<To>(value(x, i))));
+    };
+    run(std::string("cast_") + suffix<From>() + "_" + suffix<To>(), 1, 256, y, want, 0, static_cast<const From*>(x.data), y.data, uint64_t{100});
+}
+
+template <class From> void casts() {
+    cast_case<From, float>();
+    cast_case<From, double>();
+    cast_case<From, __half>();
+    cast_case<From, __nv_bfloat16>();
+    cast_case<From, bool>();
+}
+
+template <class T> void product_case(const std::string& name, unsigned threads, size_t m, size_t n, size_t k, bool ta, bool tb, bool addend) {
+    const size_t batch = 2;
+    Memory<T> a = samples<T>(batch * m * k, 1), b = samples<T>(k * n, 2), c = samples<T>(n, 3), y(batch * m * n);
+    Product<T> p{};
+    p.a = a.data, p.b = b.data, p.c = addend ? c.data : nullptr, p.y = y.data;
+    p.m = m, p.n = n, p.k = k;
+    p.a_row = ta ? 1 : int64_t(k), p.a_col = ta ? int64_t(m) : 1;
+    p.b_row = tb ? 1 : int64_t(n), p.b_col = tb ? int64_t(k) : 1;
+    p.c_row = 0, p.c_col = 1;
+    p.batch = axes<3>({batch}, {{int64_t(m * k)}, {0}, {int64_t(m * n)}});
+    p.alpha = 0.5f, p.beta = 2, p.activation = addend ? RELU : NO_ACTIVATION;
+    const auto want = [&](size_t i) {
+        const size_t which = i / (m * n), row = i / n % m, col = i % n;
+        double sum = 0;
+        for (size_t j = 0; j < k; j++) {
+            sum += value(a, which * m * k + row * p.a_row + j * p.a_col) * value(b, j * p.b_row + col * p.b_col);
+        }
+        sum *= 0.5;
+        return addend ? std::max(0.0, sum + 2 * value(c, col)) : sum;
+    };
+    const unsigned blocks = static_cast<unsigned>(batch * ((m + 63) / 64) * ((n + 63) / 64));
+    run(name, blocks, threads, y, want, 4 * tolerance<T>(), p);
+}
+
+const size_t PRODUCTS[][3] = {{1, 1, 1}, {5, 3, 0}, {7, 70, 33}, {65, 64, 40}, {64, 128, 96}};
+
+template <class T> void product() {
+    for (const auto& [m, n, k] : PRODUCTS) {
+        for (int form = 0; form < 4; form++) product_case<T>(of<T>("product"), 256, m, n, k, form & 1, form & 2, form != 0);
+    }
+}
+
+template <class T> void product_mma() {
+    const char* forms[] = {"nn", "tn", "nt", "tt"};
+    for (const auto& [m, n, k] : PRODUCTS) {
+        for (int form = 0; form < 4; form++) {
+            const std::string name = std::string("product_mma_") + forms[form] + "_" + suffix<T>();
+            product_case<T>(name, 128, m, n, k, form & 1, form & 2, form != 0);
+        }
+    }
+}
+
+}  // namespace
+
+int main() {
+    each_float([](auto t) {
+        using T = decltype(t);
+        unary<T>();
+        floats<T>();
+        softmax<T>();
+        for (size_t len : {1, 33, 300}) {
+            for (bool all : {false, true}) normalize_case<T>(3, len, all, len == 33);
+        }
+        reduce<T>();
+        casts<T>();
+        product<T>();
+    });
+    integers<int32_t>();
+    integers<int64_t>();
+    casts<int32_t>();
+    casts<int64_t>();
+    casts<uint8_t>();
+    casts<bool>();
+    cast_case<int32_t, int64_t>();
+    cast_case<int64_t, int32_t>();
+    cast_case<uint8_t, int32_t>();
+    cast_case<bool, int64_t>();
+    each_movement<uint8_t>("1");
+    each_movement<uint16_t>("2");
+    each_movement<uint32_t>("4");
+    each_movement<uint64_t>("8");
+    each_movement<Bytes16>("16");
+    product_mma<__half>();
+    product_mma<__nv_bfloat16>();
+    printf("%d failures\n", failures);
+    return failures != 0;
+}
