@@ -1,7 +1,5 @@
 // Running kernels in tests: in every order of threads, on memory that is poison at first, against plain loops in f64.
 #pragma once
-#include <tuple>
-
 #include "../common.cuh"
 
 namespace check {
@@ -49,7 +47,7 @@ inline void launch(const char* name, shim::Dim3 grid, unsigned threads, std::vec
         fprintf(stderr, "there is no kernel %s\n", name);
         abort();
     }
-    shim::launch_entry(found->second, grid, {threads, 1, 1}, arguments.data());
+    shim::launch(grid, {threads, 1, 1}, found->second(arguments.data()));
 }
 
 // Launches `name` in each order; `out` must hold the same bytes after each, near `want`.

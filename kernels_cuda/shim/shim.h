@@ -2,6 +2,7 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <tuple>
 #include <utility>
 
 #include "fibers.h"
@@ -23,8 +24,8 @@ inline float infinity() { return HUGE_VALF; }
 
 namespace shim {
 
-// Kernels by name, as the driver finds them: called with pointers to their arguments.
-using Entry = void (*)(void** arguments);
+// Kernels by name, as the driver finds them: each makes a call out of pointers to its arguments, which it copies.
+using Entry = std::function<void()> (*)(void** arguments);
 
 inline std::map<std::string, Entry>& entries() {
     static std::map<std::string, Entry> entries;
@@ -33,16 +34,15 @@ inline std::map<std::string, Entry>& entries() {
 
 template <auto kernel> struct Call;
 template <class... P, void (*kernel)(P...)> struct Call<kernel> {
-    template <size_t... i> static void with(void** arguments, std::index_sequence<i...>) { kernel(*static_cast<P*>(arguments[i])...); }
-    static void run(void** arguments) { with(arguments, std::index_sequence_for<P...>{}); }
+    template <size_t... i> static std::tuple<P...> copied(void** arguments, std::index_sequence<i...>) {
+        return {*static_cast<P*>(arguments[i])...};
+    }
+    static std::function<void()> with(void** arguments) {
+        return [copy = copied(arguments, std::index_sequence_for<P...>{})] { std::apply(kernel, copy); };
+    }
 };
 
 inline bool enter(const char* name, Entry entry) { return entries().emplace(name, entry).second; }
-
-// Runs the kernel `entry` with `arguments`.
-inline void launch_entry(Entry entry, Dim3 grid, Dim3 size, void** arguments) {
-    launch(grid, size, [=] { entry(arguments); });
-}
 
 // The same variable for every thread of a block. Its bytes are poison when the block begins.
 template <class T> T& shared(const void* key) {
@@ -79,7 +79,7 @@ inline void meet(const char* place) { wait_at(State::AtWarpBarrier, place); }
 
 #define KERNEL(threads, name, ...) \
     extern "C" void name(__VA_ARGS__); \
-    static const bool name##_entered = shim::enter(#name, &shim::Call<&name>::run); \
+    static const bool name##_entered = shim::enter(#name, &shim::Call<&name>::with); \
     extern "C" void name(__VA_ARGS__)
 
 #define SHARED(T, name) \

@@ -1,0 +1,120 @@
+//! Compiles `kernels_cuda/*.cu` to PTX and writes the table of them that the crate embeds.
+//!
+//! The PTX comes from `ORT_RS_PTX_DIR`, if that is set: files `NAME_CAPABILITY.ptx`, as `ORT_RS_PTX_OUT` lets this program write them.
+//! Else NVRTC makes it, which is looked for among Python's packages; neither a device nor a driver is needed. Where there is no NVRTC,
+//! the table is empty, and the crate runs on the CPU only. A kernel that does not compile fails the build.
+
+mod nvrtc;
+mod python;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::exit;
+
+use nvrtc::Nvrtc;
+use table::{Image, Ptx};
+
+/// The capabilities that kernels are compiled for, unless their file says otherwise.
+const CAPABILITIES: &[u32] = &[75, 80];
+/// How a file says which it needs.
+const MARK: &str = "// compute:";
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels_cuda");
+    println!("cargo:rerun-if-changed=build");
+    println!("cargo:rerun-if-changed={}", root.display());
+    for variable in ["ORT_RS_PTX_DIR", "ORT_RS_PTX_OUT", "PYO3_PYTHON", "VIRTUAL_ENV", "PYTHONPATH"] {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
+    match images(&root).and_then(|images| table::write(&images)) {
+        Ok(()) => {}
+        Err(why) => {
+            println!("cargo:warning={}", why.lines().next().unwrap_or("CUDA kernels cannot be built"));
+            eprintln!("{why}");
+            exit(1);
+        }
+    }
+}
+
+/// The PTX of every file of kernels; none where there is no compiler for them.
+fn images(root: &Path) -> Result<Vec<Image>, String> {
+    let files = sources(root)?;
+    if let Some(folder) = std::env::var_os("ORT_RS_PTX_DIR") {
+        return files.iter().map(|file| prebuilt(Path::new(&folder), file)).collect();
+    }
+    let compiler = match python::nvrtc_and_headers().and_then(|(library, headers)| Nvrtc::open(&library, &headers, root)) {
+        Ok(compiler) => compiler,
+        Err(why) => {
+            println!("cargo:warning=built without CUDA kernels: {why}");
+            return Ok(Vec::new());
+        }
+    };
+    let jobs: Vec<(&PathBuf, u32)> = files.iter().flat_map(|f| capabilities(f).into_iter().map(move |c| (f, c))).collect();
+    let texts = in_parallel(&jobs, |(file, capability)| compiler.compile(file, *capability))?;
+    let mut images: Vec<Image> = Vec::new();
+    for ((file, capability), text) in jobs.into_iter().zip(texts) {
+        let name = stem(file);
+        if let Some(folder) = std::env::var_os("ORT_RS_PTX_OUT") {
+            let to = Path::new(&folder).join(format!("{name}_{capability}.ptx"));
+            fs::write(&to, &text).map_err(|e| format!("{} cannot be written: {e}", to.display()))?;
+        }
+        match images.iter_mut().find(|i| i.file == name) {
+            Some(image) => image.ptx.push(Ptx { capability, text }),
+            None => images.push(Image { file: name, ptx: vec![Ptx { capability, text }] }),
+        }
+    }
+    Ok(images)
+}
+
+fn sources(root: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(root).map_err(|e| format!("{} cannot be read: {e}", root.display()))?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "cu")).collect();
+    files.sort();
+    Ok(files)
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The capabilities that a file is compiled for, ascending.
+fn capabilities(file: &Path) -> Vec<u32> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let told = text.lines().find_map(|l| l.strip_prefix(MARK));
+    let told: Vec<u32> = told.iter().flat_map(|l| l.split_whitespace()).filter_map(|n| n.parse().ok()).collect();
+    if told.is_empty() { CAPABILITIES.to_vec() } else { told }
+}
+
+/// The PTX that a packager made of `file` before.
+fn prebuilt(folder: &Path, file: &Path) -> Result<Image, String> {
+    let of = |capability: u32| {
+        let path = folder.join(format!("{}_{capability}.ptx", stem(file)));
+        println!("cargo:rerun-if-changed={}", path.display());
+        let text = fs::read_to_string(&path).map_err(|e| format!("ORT_RS_PTX_DIR: {} cannot be read: {e}", path.display()))?;
+        Ok(Ptx { capability, text })
+    };
+    Ok(Image { file: stem(file), ptx: capabilities(file).into_iter().map(of).collect::<Result<_, String>>()? })
+}
+
+/// `f` of each job, on as many threads as cargo allows. The first error counts.
+fn in_parallel<J: Sync, T: Send>(jobs: &[J], f: impl Fn(&J) -> Result<T, String> + Sync) -> Result<Vec<T>, String> {
+    let threads = std::env::var("NUM_JOBS").ok().and_then(|n| n.parse().ok()).unwrap_or(1usize).clamp(1, jobs.len().max(1));
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((i, job)) = { let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed); jobs.get(i).map(|j| (i, j)) } {
+            done.push((i, f(job)));
+        }
+        done
+    };
+    let mut all: Vec<(usize, Result<T, String>)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|w| w.join().unwrap_or_default()).collect()
+    });
+    all.sort_by_key(|(i, _)| *i);
+    if all.len() < jobs.len() {
+        return Err("a thread that compiles kernels has ended early".into());
+    }
+    all.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,33 @@
+//! Tables of functions of shared libraries.
+
+/// Declares the functions of a library that are called, once: their names and types. `open` finds all of them or names the first that
+/// is missing, so that no call can meet a function that is not there.
+macro_rules! table {
+    ($(#[$doc:meta])* $name:ident { $($function:ident($($argument:ty),* $(,)?);)* }) => {
+        $(#[$doc])*
+        #[allow(non_snake_case)] // The names are the library's own.
+        pub(crate) struct $name {
+            $(pub(crate) $function: unsafe extern "C" fn($($argument),*) -> std::ffi::c_int,)*
+            /// Keeps the functions where they are.
+            _library: libloading::Library,
+        }
+
+        #[allow(non_snake_case)]
+        impl $name {
+            /// The functions of `library`, or the name of one that it lacks.
+            ///
+            /// # Safety
+            /// The functions of these names have the types that the table says.
+            pub(crate) unsafe fn of(library: libloading::Library) -> Result<Self, &'static str> {
+                $(
+                    // SAFETY: the caller vouches for the types.
+                    let $function = unsafe { library.get(concat!(stringify!($function), "\0")) };
+                    let $function = *$function.map_err(|_| stringify!($function))?;
+                )*
+                Ok(Self { $($function,)* _library: library })
+            }
+        }
+    };
+}
+
+pub(crate) use table;
