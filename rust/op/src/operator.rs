@@ -6,6 +6,7 @@ use std::fmt;
 use base::{Result, Strides, error};
 use ir::{Fact, Graph, Layouts, Node};
 
+use crate::cuda::CudaKernel;
 use crate::{Attrs, Infer, Prepare, Run, Since};
 
 /// An operator: its name, versions, loading, kernels, and what planners may do around it.
@@ -175,23 +176,33 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
 pub struct Kernels {
     /// For `CPUExecutionProvider`.
     pub cpu: Option<PrepareFn>,
+    /// For `CUDAExecutionProvider`.
+    pub cuda: Option<CudaFn>,
 }
+
+/// The kernels of a loaded operator for CUDA devices.
+pub type CudaFn = fn(&dyn Op) -> Result<Box<dyn CudaKernel>>;
 
 /// Builds the kernel of a loaded operator for one node.
 pub type PrepareFn = fn(&dyn Op, &Prepare<'_>) -> Result<Box<dyn Prepared>>;
 
 impl Kernels {
     /// No kernel.
-    pub const NONE: Kernels = Kernels { cpu: None };
+    pub const NONE: Kernels = Kernels { cpu: None, cuda: None };
 
     /// With `T`'s CPU kernel. `T` is what the operator's `load` gives.
     pub const fn cpu<T: Op + CpuKernel>(self) -> Self {
-        Kernels { cpu: Some(|op, cx| loaded::<T>(op)?.prepare(cx)) }
+        Kernels { cpu: Some(|op, cx| loaded::<T>(op)?.prepare(cx)), ..self }
     }
 
     /// With `T`'s CPU kernel, which prepares nothing.
     pub const fn stateless<T: Op + Stateless + Clone>(self) -> Self {
-        Kernels { cpu: Some(|op, _| Ok(Box::new(StatelessKernel(loaded::<T>(op)?.clone())))) }
+        Kernels { cpu: Some(|op, _| Ok(Box::new(StatelessKernel(loaded::<T>(op)?.clone())))), ..self }
+    }
+
+    /// With `T`'s kernels for CUDA devices.
+    pub const fn cuda<T: Op + CudaKernel + Clone>(self) -> Self {
+        Kernels { cuda: Some(|op| Ok(Box::new(loaded::<T>(op)?.clone()))), ..self }
     }
 }
 

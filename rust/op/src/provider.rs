@@ -1,5 +1,7 @@
 //! Execution providers: who runs nodes, and in which memory.
 
+use std::sync::Arc;
+
 use base::{Buffer, Memory, Result, TensorMut, TensorRef};
 use ir::{Fact, Node};
 
@@ -31,6 +33,11 @@ pub trait Provider: Send + Sync {
     /// `NotImplemented` and whatever the kernel says of its constants.
     fn prepare(&self, op: &dyn crate::Op, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>>;
 
+    /// The graph passes, by name, that make nodes it would leave to others.
+    fn unwanted_passes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// `bytes` bytes of its memory.
     ///
     /// # Errors
@@ -42,4 +49,19 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// `Fail` when it reaches neither.
     fn copy(&self, from: TensorRef<'_>, to: TensorMut<'_>) -> Result<()>;
+}
+
+/// Makes providers of one name, as sessions ask for them with options of their own.
+pub trait ProviderFactory: Send + Sync {
+    /// The name of the providers.
+    fn name(&self) -> &str;
+
+    /// Why there can be none here, if so.
+    fn absent(&self) -> Option<String>;
+
+    /// A provider with `options`, by name.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an option that it does not know or take; what its device says.
+    fn make(&self, options: &[(String, String)]) -> Result<Arc<dyn Provider>>;
 }

@@ -1,0 +1,112 @@
+//! The axes that tensors are walked along together, as kernels take them.
+
+use ::cuda::Argument;
+use base::{Layout, Result, Shape, TensorRef, ensure, error};
+
+/// More axes than that have no kernel, after those that lie evenly are merged.
+pub const MAX_RANK: usize = 8;
+
+/// The axes that `K` tensors are walked along together, outermost first: `Axes` of `common.cuh`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Axes<const K: usize> {
+    rank: u64,
+    dims: [u64; MAX_RANK],
+    strides: [[i64; MAX_RANK]; K],
+}
+
+// SAFETY: the kernels declare the same structure, which has no padding.
+unsafe impl<const K: usize> Argument for Axes<K> {}
+
+impl<const K: usize> Axes<K> {
+    /// Axes of sizes `dims`, along which tensor `k` advances by `strides[k]` elements. Axes of size 1 are dropped, and neighbours that
+    /// lie evenly in all tensors are merged.
+    ///
+    /// # Errors
+    /// `NotImplemented` when more are left than kernels take.
+    pub fn new(dims: &[usize], strides: [&[isize]; K]) -> Result<Self> {
+        let mut axes = Self { rank: 0, dims: [1; MAX_RANK], strides: [[0; MAX_RANK]; K] };
+        for (i, &dim) in dims.iter().enumerate() {
+            ensure!(strides.iter().all(|s| s.len() == dims.len()), Fail, "strides for other axes than {}", Shape::from(dims));
+            let here = strides.map(|s| s[i] as i64);
+            if dim == 1 {
+                continue;
+            }
+            let last = (axes.rank as usize).checked_sub(1);
+            let even = |k: usize, last: usize| axes.strides[k][last] == here[k].wrapping_mul(dim as i64);
+            match last.filter(|last| (0..K).all(|k| even(k, *last))) {
+                Some(last) => axes.dims[last] *= dim as u64,
+                None => {
+                    let rank = axes.rank as usize;
+                    ensure!(rank < MAX_RANK, NotImplemented, "shape {} has more than {MAX_RANK} axes for CUDA", Shape::from(dims));
+                    axes.dims[rank] = dim as u64;
+                    axes.rank += 1;
+                }
+            }
+            let at = axes.rank as usize - 1;
+            (0..K).for_each(|k| axes.strides[k][at] = here[k]);
+        }
+        Ok(axes)
+    }
+
+    /// Tensors of shapes `shapes`, dense, broadcast to `dims`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when one does not broadcast.
+    pub fn broadcast(dims: &[usize], shapes: [&[usize]; K]) -> Result<Self> {
+        let strides = shapes.map(|shape| broadcast_strides(shape, dims));
+        let mut lists: [Vec<isize>; K] = std::array::from_fn(|_| Vec::new());
+        for (list, strides) in lists.iter_mut().zip(strides) {
+            *list = strides?;
+        }
+        Self::new(dims, lists.each_ref().map(Vec::as_slice))
+    }
+}
+
+/// The distance of neighbours along each of `dims` in a dense tensor of `shape` that is broadcast to them.
+fn broadcast_strides(shape: &[usize], dims: &[usize]) -> Result<Vec<isize>> {
+    let refuse = || error!(InvalidArgument, "shape {} does not broadcast to {}", Shape::from(shape), Shape::from(dims));
+    let added = dims.len().checked_sub(shape.len()).ok_or_else(refuse)?;
+    let dense = base::dense_strides(shape);
+    let mut strides = vec![0; dims.len()];
+    for (i, (&size, &stride)) in shape.iter().zip(&dense).enumerate() {
+        ensure!(size == 1 || size == dims[added + i], InvalidArgument, "{}", refuse().detail());
+        strides[added + i] = if size == 1 { 0 } else { stride };
+    }
+    Ok(strides)
+}
+
+/// The strides of a tensor on a device.
+///
+/// # Errors
+/// `Fail` when its layout is blocked.
+pub(super) fn strides_of(tensor: &TensorRef<'_>) -> Result<Vec<isize>> {
+    strides(tensor.layout(), tensor.shape())
+}
+
+pub(super) fn strides(layout: &Layout, shape: &[usize]) -> Result<Vec<isize>> {
+    layout.strides(shape).map(|s| s.to_vec()).ok_or_else(|| error!(Fail, "a blocked tensor cannot be walked by its axes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn even_neighbours_merge() {
+        let a = Axes::<2>::broadcast(&[2, 3, 4], [&[2, 3, 4], &[4]]).unwrap();
+        assert_eq!((a.rank, &a.dims[..2]), (2, &[6, 4][..]));
+        assert_eq!((&a.strides[0][..2], &a.strides[1][..2]), (&[4, 1][..], &[0, 1][..]));
+        let a = Axes::<1>::new(&[5, 1, 7], [&[7, 99, 1]]).unwrap();
+        assert_eq!((a.rank, a.dims[0], a.strides[0][0]), (1, 35, 1));
+        assert_eq!(Axes::<1>::new(&[], [&[]]).unwrap().rank, 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        assert!(Axes::<1>::broadcast(&[2, 3], [&[2]]).is_err());
+        assert!(Axes::<1>::broadcast(&[3], [&[1, 3]]).is_err());
+        let strides: Vec<isize> = (0..9).map(|i| 1 - i * i).collect();
+        assert!(Axes::<1>::new(&[2; 9], [&strides]).is_err());
+    }
+}
