@@ -80,10 +80,6 @@ struct LargestOf {
     // NaN wins.
     template <class R> DEVICE static R both(R a, R b) { return a > b || a != a ? a : b; }
 };
-struct SmallestOf {
-    template <class R> DEVICE static R none() { return R(infinity()); }
-    template <class R> DEVICE static R both(R a, R b) { return a < b || a != a ? a : b; }
-};
 
 constexpr int WARP = 32;
 

@@ -31,5 +31,3 @@ DEVICE void reduce(const Axes<1>& kept, const Axes<1>& reduced, const T* x, T* y
 
 REDUCE(ReduceSum, SumOf, false)
 REDUCE(ReduceMean, SumOf, true)
-REDUCE(ReduceMax, LargestOf, false)
-REDUCE(ReduceMin, SmallestOf, false)

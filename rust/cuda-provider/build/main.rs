@@ -69,7 +69,8 @@ fn images(root: &Path) -> Result<Vec<Image>, String> {
 
 fn sources(root: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = fs::read_dir(root).map_err(|e| format!("{} cannot be read: {e}", root.display()))?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "cu")).collect();
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "cu")).collect();
     files.sort();
     Ok(files)
 }
@@ -103,7 +104,10 @@ fn in_parallel<J: Sync, T: Send>(jobs: &[J], f: impl Fn(&J) -> Result<T, String>
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some((i, job)) = { let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed); jobs.get(i).map(|j| (i, j)) } {
+        while let Some((i, job)) = {
+            let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            jobs.get(i).map(|j| (i, j))
+        } {
             done.push((i, f(job)));
         }
         done

@@ -79,7 +79,10 @@ impl CudaOptions {
 }
 
 fn number<T: FromStr>(name: &str, value: &str) -> Result<T> {
-    value.trim().parse().map_err(|_| error!(InvalidArgument, "Failed to parse provider option \"{name}\": '{value}' is no number that fits"))
+    value
+        .trim()
+        .parse()
+        .map_err(|_| error!(InvalidArgument, "Failed to parse provider option \"{name}\": '{value}' is no number that fits"))
 }
 
 #[cfg(test)]

@@ -55,7 +55,8 @@ impl Device {
         unsafe {
             check(driver, (driver.cuDeviceGet)(&mut number, ordinal.into()), || format!("find device {ordinal}"))?;
             check(driver, (driver.cuDeviceGetName)(name.as_mut_ptr(), name.len() as c_int - 1, number), || "name a device".into())?;
-            let attribute = |to: &mut c_int, which| check(driver, (driver.cuDeviceGetAttribute)(to, which, number), || "describe a device".into());
+            let attribute =
+                |to: &mut c_int, which| check(driver, (driver.cuDeviceGetAttribute)(to, which, number), || "describe a device".into());
             attribute(&mut major, CAPABILITY_MAJOR)?;
             attribute(&mut minor, CAPABILITY_MINOR)?;
             check(driver, (driver.cuDevicePrimaryCtxRetain)(&mut context, number), || format!("open device {ordinal}"))?;

@@ -82,9 +82,7 @@ impl Pool {
     /// # Errors
     /// `Fail` when the limit or the device does not allow it, with the numbers.
     pub fn allocate(self: &Arc<Self>, bytes: usize) -> Result<Buffer> {
-        let Some(len) = bytes.max(1).checked_next_multiple_of(GRAIN) else {
-            bail!(Fail, "{bytes} bytes are more than any device has")
-        };
+        let Some(len) = bytes.max(1).checked_next_multiple_of(GRAIN) else { bail!(Fail, "{bytes} bytes are more than any device has") };
         let mut state = self.lock();
         let fit = state.free.range((len, 0)..).next().copied();
         let address = match fit {

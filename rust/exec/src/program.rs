@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{Memory, Result};
+use base::{Memory, Result, Tensor, Value};
 use ir::{Facts, Graph, NodeId, ValueId};
 use op::{Claim, Mask, OpDef, Packed, Prepare, Prepared, Provider};
 
@@ -60,9 +60,14 @@ impl Program {
     pub(crate) fn memory_of(&self, value: ValueId) -> Memory {
         match self.graph.value(value).producer {
             Some((id, i)) => self.units[id.index()].as_ref().map_or(Memory::HOST, |u| u.memory_of_output(i)),
-            None => Memory::HOST,
+            None => self.graph.value(value).constant.as_ref().map_or(Memory::HOST, memory_of),
         }
     }
+}
+
+/// The memory that a value lies in; whatever is no tensor lies with the host.
+fn memory_of(value: &Value) -> Memory {
+    value.tensor().map_or(Memory::HOST, Tensor::memory)
 }
 
 impl Unit {

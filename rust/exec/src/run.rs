@@ -299,6 +299,7 @@ impl Walk<'_> {
     /// What is known of a value that is there.
     fn fact_now(&self, slot: u32) -> Result<Fact> {
         match &self.frame.slots[slot as usize] {
+            Slot::Value(Value::Tensor(t)) if !t.memory().is_host() => Ok(Fact::tensor(t.dtype(), t.shape().iter().map(|d| Dim::from(*d)))),
             Slot::Value(v) => Ok(Fact::constant(v.clone())),
             Slot::Tensor(t) => {
                 let small = t.memory.is_host() && t.shape.iter().product::<usize>() <= ir::SMALL;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{Buffer, Memory, Result, TensorMut, TensorRef, bail};
+use base::{Buffer, Layout, Memory, Result, Shape, Tensor, TensorMut, TensorRef, bail};
 use ir::{Fact, Node};
 use op::{Claim, Mask, OpDef, Prepare, Prepared, Provider, Registry};
 
@@ -49,6 +49,20 @@ impl Target {
     pub fn owner_of(&self, memory: Memory) -> Result<&Arc<dyn Provider>> {
         let found = self.providers.iter().find(|p| p.memory() == memory);
         found.ok_or_else(|| base::error!(Fail, "no provider owns {memory}"))
+    }
+
+    /// A copy of a dense tensor in `memory`.
+    ///
+    /// # Errors
+    /// `Fail` when the memory cannot be had, or no provider reaches both.
+    pub fn copy_to(&self, from: TensorRef<'_>, memory: Memory) -> Result<Tensor> {
+        let (dtype, shape) = (from.dtype(), Shape::from(from.shape()));
+        let bytes = dtype.bytes_of(from.len()).ok_or_else(|| base::error!(InvalidArgument, "{dtype} cannot lie on a device"))?;
+        let buffer = Arc::new(self.owner_of(memory)?.allocate(bytes)?);
+        // SAFETY: the buffer is new, and as large as the tensor.
+        let to = unsafe { TensorMut::new(dtype, &shape, &Layout::Dense, memory, buffer.address().cast_mut()) };
+        self.copy(from, to)?;
+        Tensor::new(dtype, shape, Layout::Dense, buffer, 0)
     }
 
     /// Copies a tensor between the memories of this target.

@@ -18,7 +18,7 @@ pub use alone::{NoSubgraphs, Subgraphs, known_output, run_alone, run_kernel};
 pub use attributes::Attrs;
 pub use infer::{Infer, InferSubgraph, MAX_RANK, broadcast_dims};
 pub use ir::Layouts;
-pub use operator::{Alias, Body, CpuKernel, Kernels, Mask, Op, OpDef, Part, PrepareFn, Prepared, Sizes, Stateless};
+pub use operator::{Alias, Body, CpuKernel, CudaFn, Kernels, Mask, Op, OpDef, Part, PrepareFn, Prepared, Sizes, Stateless};
 pub use packed::Packed;
 pub use prepare::{PlanSubgraph, Prepare};
 pub use provider::{Claim, Provider, ProviderFactory};

@@ -2,7 +2,7 @@
 //!
 //! Programs use [`Session`](crate::Session); this is for who builds a face of their own, or shares one [`Environment`] between sessions.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 pub use ::session::{Adapter, Destination, Environment, Given, Node, Options, PASSES, Pass, Ran, Seen, Session, Source};
 pub use base::{Buffer, Foreign, Layout, Memory, Places, check_bools, knobs, packed, threads};
@@ -20,7 +20,7 @@ pub fn operators() -> impl Iterator<Item = &'static OpDef> {
     [ops_math::OPS, ops_tensor::OPS, ops_nn::OPS, ops_media::OPS, ops_misc::OPS, ops_ml::OPS].into_iter().flatten().copied()
 }
 
-/// An environment with every operator that is built in, the operators `more`, and the CPU.
+/// An environment with every operator and provider that is built in, and the operators `more`.
 ///
 /// # Errors
 /// `Fail` when two operators have one name.
@@ -36,16 +36,17 @@ pub fn operators() -> impl Iterator<Item = &'static OpDef> {
 pub fn environment(more: impl IntoIterator<Item = OpDef>) -> Result<Environment> {
     let mut registry = Registry::new(operators())?;
     more.into_iter().try_for_each(|def| registry.add(def))?;
-    Ok(Environment::new(registry)?.with_block(ops_nn::channel_block()))
+    let environment = Environment::new(registry)?.with_block(ops_nn::channel_block());
+    Ok(environment.with_factory(Arc::new(cuda_provider::CudaFactory)))
 }
 
-/// The environment of the process: the built-in operators and the CPU, made when it is first needed.
+/// The environment of the process: the built-in operators and providers, made when it is first needed.
 ///
 /// # Errors
 /// As [`environment`].
 ///
 /// ```
-/// assert_eq!(ort_rs::runtime::shared()?.providers(), ["CPUExecutionProvider"]);
+/// assert_eq!(ort_rs::runtime::shared()?.providers().pop().as_deref(), Some("CPUExecutionProvider"));
 /// # Ok::<(), ort_rs::Error>(())
 /// ```
 pub fn shared() -> Result<&'static Environment> {

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use base::Result;
 use exec::Target;
-use op::{Provider, Registry};
+use op::{Provider, ProviderFactory, Registry};
+
+use crate::Options;
 
 /// The operators and providers that sessions are made of.
 #[derive(Clone)]
 pub struct Environment {
     registry: Arc<Registry>,
     providers: Vec<Arc<dyn Provider>>,
+    factories: Vec<Arc<dyn ProviderFactory>>,
     block: u8,
 }
 
@@ -21,13 +24,20 @@ impl Environment {
     /// `Fail` when the registry has an operator of the name of a private one.
     pub fn new(mut registry: Registry) -> Result<Self> {
         registry.add(exec::COPY.clone())?;
-        Ok(Self { registry: Arc::new(registry), providers: Vec::new(), block: 0 })
+        Ok(Self { registry: Arc::new(registry), providers: Vec::new(), factories: Vec::new(), block: 0 })
     }
 
     /// With another provider.
     #[must_use]
     pub fn with_provider(mut self, provider: Arc<dyn Provider>) -> Self {
         self.providers.push(provider);
+        self
+    }
+
+    /// With providers that are made for each session that asks for them by name.
+    #[must_use]
+    pub fn with_factory(mut self, factory: Arc<dyn ProviderFactory>) -> Self {
+        self.factories.push(factory);
         self
     }
 
@@ -43,16 +53,42 @@ impl Environment {
         &self.registry
     }
 
-    /// The names of the providers, the CPU last.
+    /// The names of the providers that sessions can use here, the CPU last.
     pub fn providers(&self) -> Vec<String> {
-        self.providers.iter().map(|p| p.name().to_owned()).chain([exec::CPU.to_owned()]).collect()
+        let made = self.factories.iter().filter(|f| f.absent().is_none()).map(|f| f.name());
+        self.names(made)
     }
 
-    /// The target for a session that asks for the providers `names`; those that are not here are left out. No name asks for all.
-    pub(crate) fn target(&self, names: &[String]) -> Arc<Target> {
-        let wanted = |p: &&Arc<dyn Provider>| names.is_empty() || names.iter().any(|n| n == p.name());
-        let mut providers: Vec<_> = self.providers.iter().filter(wanted).cloned().collect();
-        providers.sort_by_key(|p| names.iter().position(|n| n == p.name()));
-        Arc::new(Target::new(self.registry.clone(), providers, self.block))
+    /// The names of all providers, also of those that cannot be used here, the CPU last.
+    pub fn all_providers(&self) -> Vec<String> {
+        self.names(self.factories.iter().map(|f| f.name()))
+    }
+
+    fn names<'a>(&'a self, made: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let fixed = self.providers.iter().map(|p| p.name());
+        fixed.chain(made).chain([exec::CPU]).map(ToOwned::to_owned).collect()
+    }
+
+    /// Why provider `name` cannot be used here, if it is known and cannot.
+    pub fn absent(&self, name: &str) -> Option<String> {
+        self.factories.iter().find(|f| f.name() == name)?.absent()
+    }
+
+    /// The target for a session with `options`. Providers that are not here are left out. No name asks for all that there are without
+    /// being made.
+    ///
+    /// # Errors
+    /// What making a provider says.
+    pub(crate) fn target(&self, options: &Options) -> Result<Arc<Target>> {
+        let names = &options.providers;
+        let mut providers: Vec<Arc<dyn Provider>> = if names.is_empty() { self.providers.clone() } else { Vec::new() };
+        for name in names {
+            if let Some(provider) = self.providers.iter().find(|p| p.name() == name) {
+                providers.push(provider.clone());
+            } else if let Some(factory) = self.factories.iter().find(|f| f.name() == name && f.absent().is_none()) {
+                providers.push(factory.make(options.provider_options.get(name).map_or(&[], Vec::as_slice))?);
+            }
+        }
+        Ok(Arc::new(Target::new(self.registry.clone(), providers, self.block)))
     }
 }

@@ -49,6 +49,8 @@ pub struct Options {
     pub given: Given,
     /// The providers to use, first the preferred; the CPU is always there.
     pub providers: Vec<String>,
+    /// The options of each provider, by its name.
+    pub provider_options: BTreeMap<String, Vec<(String, String)>>,
     /// Further settings by name (`session.*`).
     pub config: BTreeMap<String, String>,
 }

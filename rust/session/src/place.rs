@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use base::{Memory, Result};
+use base::{DType, Memory, Result, Value};
 use exec::Target;
 use ir::{Fact, Facts, Graph, NodeId, ValueId};
 
@@ -87,8 +87,12 @@ fn insert_copies(graph: &mut Graph, facts: &mut Facts, target: &Arc<Target>) -> 
             if wanted != is {
                 let copy = match copies.get(&(v, wanted)) {
                     Some(copy) => *copy,
-                    None => add_copy(graph, facts, target, v, is, wanted)?,
+                    None => match constant_copy(graph, facts, target, v, wanted)? {
+                        Some(copy) => copy,
+                        None => add_copy(graph, facts, target, v, is, wanted)?,
+                    },
                 };
+                home.insert(copy, wanted);
                 copies.insert((v, wanted), copy);
                 graph.set_input(id, i, copy);
             }
@@ -119,6 +123,26 @@ fn insert_copies(graph: &mut Graph, facts: &mut Facts, target: &Arc<Target>) -> 
         }
     }
     Ok(())
+}
+
+/// What the model fixes is copied once, not at each run: a value that holds the copy of `v`, if it is such a tensor.
+fn constant_copy(graph: &mut Graph, facts: &mut Facts, target: &Target, v: ValueId, to: Memory) -> Result<Option<ValueId>> {
+    let value = graph.value(v);
+    let Some(Value::Tensor(tensor)) = &value.constant else { return Ok(None) };
+    // What the caller may give instead is known only at a run.
+    if graph.inputs.contains(&v) || !tensor.layout().is_dense(tensor.shape()) || tensor.dtype() == DType::String {
+        return Ok(None);
+    }
+    let (tensor, name) = (tensor.clone(), value.name.to_string());
+    let moved = target.copy_to(tensor.as_ref(), to).map_err(|e| e.at("Copy", &name))?;
+    let copy = graph.add_value("");
+    graph.value_mut(copy).constant = Some(moved.into());
+    let fact = match facts.get(v) {
+        Some(fact) => Fact { constant: None, ..fact.clone() },
+        None => Fact::tensor(tensor.dtype(), tensor.shape().iter().map(|d| ir::Dim::from(*d))),
+    };
+    facts.set(copy, fact);
+    Ok(Some(copy))
 }
 
 /// Adds a node that copies `v` from memory `from` to memory `to`; the provider of the device among them runs it.

@@ -152,7 +152,7 @@ impl Session {
     ) -> Result<Self> {
         let begun = Instant::now();
         options.cancel.check()?;
-        let target = environment.target(&options.providers);
+        let target = environment.target(&options)?;
         let Imported { mut graph, inputs, outputs, overridable, opsets } = import(proto, environment.registry(), weights)?;
         functions::inline_calls(&mut graph)?;
         ir::verify(&graph)?;
@@ -162,7 +162,7 @@ impl Session {
         let ports: Vec<&Port> = inputs.iter().chain(&overridable).collect();
         options.cancel.check()?;
         let (runner, placements) = model.plan(&ports, true, &[], &options)?;
-        check_fallback(&placements, &options)?;
+        check_fallback(environment, &placements, &options)?;
         let namesakes = namesakes(&ports);
         let place = |v: &ValueId| ports.iter().position(|p| *p.name == *model.graph.value(*v).name);
         let order = model.graph.inputs.iter().filter_map(place).collect();
@@ -438,7 +438,7 @@ impl Model {
         let constants = graph.values().filter_map(|(_, v)| v.constant.as_ref()?.tensor().ok()).filter_map(|t| t.dtype().bytes_of(t.len()));
         let constants = constants.fold(0, usize::saturating_add);
         let oracle = Operators::new(self.target.clone()).with_opsets(self.opsets.clone()).with_constants(constants);
-        optimize(&mut graph, &mut facts, &oracle, options)?;
+        optimize(&mut graph, &mut facts, &oracle, options, &self.target)?;
         if let (Some(path), true) = (&options.optimized_model_path, fetches.is_empty() && named) {
             let apart = options.external_file(path)?;
             let (registry, opsets, metadata) = (&self.target.registry, &self.opsets, &self.metadata);
@@ -453,8 +453,9 @@ impl Model {
 }
 
 /// Rewrites `graph` by the passes that the options ask for.
-fn optimize(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, options: &Options) -> Result<()> {
-    let disabled = options.disabled_passes.iter().cloned().collect();
+fn optimize(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, options: &Options, target: &Target) -> Result<()> {
+    let unwanted = target.providers().iter().flat_map(|p| p.unwanted_passes()).map(|name| name.to_string());
+    let disabled = options.disabled_passes.iter().cloned().chain(unwanted).collect();
     let options = passes::Options { level: options.level, disabled, stop_after: None };
     passes::optimize(graph, facts, oracle, &options, &mut |_| {}).map(drop)
 }
@@ -507,8 +508,8 @@ fn denotations(info: &ValueInfoProto<'_>) -> Vec<String> {
     tensor.shape.iter().flat_map(|s| &s.dim).map(|dim| dim.denotation.to_string()).collect()
 }
 
-/// Fails when the caller wants no node on the CPU and there is one.
-fn check_fallback(placements: &[Placement], options: &Options) -> Result<()> {
+/// Fails when the caller wants no node on the CPU and there is one; tells why the providers that were asked for do not run it.
+fn check_fallback(environment: &Environment, placements: &[Placement], options: &Options) -> Result<()> {
     if options.config.get(NO_FALLBACK).is_none_or(|value| value != "1") {
         return Ok(());
     }
@@ -516,18 +517,20 @@ fn check_fallback(placements: &[Placement], options: &Options) -> Result<()> {
     ensure!(
         !explicit,
         InvalidArgument,
-        "Conflicting session configuration: explicitly added the CPU EP to the session, but also disabled fallback to the CPU EP."
+        "Conflicting session configuration: explicitly added the CPU EP to the session, but also disabled fallback to the CPU EP via \
+         session configuration options."
     );
-    match placements.iter().find(|p| p.provider == exec::CPU) {
-        Some(p) => bail!(
-            Fail,
-            "This session contains graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been explicitly \
-             disabled by the user: {} '{}'",
-            p.op,
-            p.node
-        ),
-        None => Ok(()),
-    }
+    let Some(p) = placements.iter().find(|p| p.provider == exec::CPU) else { return Ok(()) };
+    let absent = options.providers.iter().filter_map(|name| Some(format!("; {name}: {}", environment.absent(name)?)));
+    let refused = p.refused.iter().map(|(name, reason)| format!("; {name}: {reason}"));
+    bail!(
+        Fail,
+        "This session contains graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been explicitly disabled \
+         by the user: {} '{}'{}",
+        p.op,
+        p.node,
+        absent.chain(refused).collect::<String>()
+    )
 }
 
 /// Pairs of axes that have one name: each that repeats a name, with the first of that name.

@@ -107,6 +107,11 @@ impl<'a, 'r> Cuda<'a, 'r> {
         Ok(output)
     }
 
+    /// Whether the device has `kernel`.
+    pub fn has(&self, kernel: &str) -> bool {
+        self.modules.has(kernel)
+    }
+
     /// Starts `kernel` in `blocks` blocks of `threads` threads.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ const VERSIONS: &[Since] = &[
 
 const BINARY: OpDef = OpDef {
     versions: VERSIONS,
-    kernels: Kernels::NONE.cpu::<Binary>(),
+    kernels: Kernels::NONE.cpu::<Binary>().cuda::<Binary>(),
     in_place: &[(0, 0), (1, 0)],
     layouts: Layouts::Follows,
     ..OpDef::ONNX

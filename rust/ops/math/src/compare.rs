@@ -2,6 +2,7 @@
 
 use base::{DType, Result, Shape};
 use ir::Dim;
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{BOOL, FLOATS_V1, NUMERIC, NUMERIC_V1};
 use op::{CpuKernel, Infer, Kernels, Layouts, Op, OpDef, Prepare, Prepared, Run, Since, TypeSet, since};
 
@@ -19,7 +20,7 @@ const STRICT: &[Since] =
     &[since(1, SIGNATURE, ORDER_V1), since(7, SIGNATURE, ORDER_V1), since(9, SIGNATURE, ORDER_V9), since(13, SIGNATURE, ORDER_V13)];
 const LOOSE: &[Since] = &[since(12, SIGNATURE, ORDER_V9), since(16, SIGNATURE, ORDER_V13)];
 
-const TEST: OpDef = OpDef { kernels: Kernels::NONE.cpu::<Binary>(), layouts: Layouts::Follows, ..OpDef::ONNX };
+const TEST: OpDef = OpDef { kernels: Kernels::NONE.cpu::<Binary>().cuda::<Binary>(), layouts: Layouts::Follows, ..OpDef::ONNX };
 
 /// Equal of `ai.onnx`.
 pub static EQUAL: OpDef = OpDef {
@@ -32,7 +33,7 @@ pub static EQUAL: OpDef = OpDef {
         since(19, SIGNATURE, &[("T", NUMERIC.or(BOOL).or(STRING)), ("T1", BOOL)]),
     ],
     load: |a| Ok(Box::new(Equal(Binary { function: equal, output: Some(DType::Bool), align: Align::load(a)?, value: same }))),
-    kernels: Kernels::NONE.cpu::<Equal>(),
+    kernels: Kernels::NONE.cpu::<Equal>().cuda::<Equal>(),
     ..TEST
 };
 
@@ -105,6 +106,16 @@ struct Equal(Binary);
 impl Op for Equal {
     fn infer(&self, cx: &mut Infer<'_>) -> Result<()> {
         self.0.infer(cx)
+    }
+}
+
+impl CudaKernel for Equal {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        self.0.claim(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        self.0.launch(cx)
     }
 }
 

@@ -53,6 +53,27 @@ pub(crate) fn of_conv(a: &Attrs<'_>) -> Result<Option<Activation>> {
     named(a.string("activation", "")?, a.opt_floats("activation_params")?.unwrap_or_default())
 }
 
+/// The number of `activation` for kernels of devices, and its parameters: `Activation` of `functions.cuh`.
+pub(crate) fn number(activation: Option<Activation>) -> (u32, f32, f32) {
+    match activation {
+        None => (0, 0.0, 0.0),
+        Some(Activation::Relu) => (1, 0.0, 0.0),
+        Some(Activation::Clip { low, high }) => (2, low, high),
+        Some(Activation::LeakyRelu(alpha)) => (3, alpha, 0.0),
+        Some(Activation::Elu(alpha)) => (4, alpha, 0.0),
+        Some(Activation::Sigmoid) => (5, 0.0, 0.0),
+        Some(Activation::HardSigmoid { alpha, beta }) => (6, alpha, beta),
+        Some(Activation::Tanh) => (7, 0.0, 0.0),
+        Some(Activation::Gelu { approximate: false }) => (8, 0.0, 0.0),
+        Some(Activation::Gelu { approximate: true }) => (9, 0.0, 0.0),
+        Some(Activation::QuickGelu(alpha)) => (10, alpha, 0.0),
+        Some(Activation::Silu) => (11, 0.0, 0.0),
+        Some(Activation::HardSwish) => (12, 0.0, 0.0),
+        Some(Activation::Softplus) => (13, 0.0, 0.0),
+        Some(Activation::Softsign) => (14, 0.0, 0.0),
+    }
+}
+
 /// Applies `activation` to each value of `x`, in the precision of `A`.
 pub(crate) fn apply<A: Real>(activation: Activation, x: &mut [A]) {
     match crate::floats::cast_mut::<A, f32>(x) {

@@ -1,6 +1,7 @@
 //! Softmax and LogSoftmax: `e^x / sum e^x` along an axis, and its logarithm.
 
 use base::{ErrorKind, Result, TensorMut, axis_index, ensure};
+use op::cuda::{Cuda, CudaClaim, CudaKernel, suffix};
 use op::types::{FLOATS, FLOATS_V1};
 use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, Sizes, since};
 
@@ -26,7 +27,7 @@ const fn definition(name: &'static str) -> OpDef {
             let flat = a.since() < 13;
             Ok(Box::new(Softmax { axis: a.int("axis", if flat { 1 } else { -1 })?, flat, log: a.op() == "LogSoftmax" }))
         },
-        kernels: Kernels::NONE.cpu::<Softmax>(),
+        kernels: Kernels::NONE.cpu::<Softmax>().cuda::<Softmax>(),
         ..OpDef::ONNX
     }
 }
@@ -37,6 +38,9 @@ struct Softmax {
     flat: bool,
     log: bool,
 }
+
+/// Threads of a block on CUDA devices.
+const CUDA_THREADS: u32 = 256;
 
 /// The input seen as `[outer, len, inner]`; the middle is normalized.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +79,25 @@ impl Op for Softmax {
             self.axis(dims.len())?;
         }
         crate::infer::same(cx, 0, 0)
+    }
+}
+
+impl CudaKernel for Softmax {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        cx.needs(&format!("softmax_{}", suffix(cx.dtype(0)?)))
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        let x = cx.dense(0)?;
+        let y = cx.output_of(0, x.shape())?;
+        let Split { outer, len, inner } = self.split(x.shape())?;
+        if x.is_empty() {
+            return Ok(());
+        }
+        let addresses = (x.address() as u64, y.address() as u64);
+        let arguments = (addresses.0, addresses.1, len as u64, inner as u64, u32::from(self.log));
+        // SAFETY: there is a block for each row of both tensors; `softmax.cu` declares these arguments.
+        unsafe { cx.launch(&format!("softmax_{}", suffix(x.dtype())), outer * inner, CUDA_THREADS, arguments) }
     }
 }
 

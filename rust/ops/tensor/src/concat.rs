@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use base::{DType, Result, Shape, axis_index, ensure};
 use ir::{Dim, Dims, SMALL};
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, FLOATS_V1};
 use op::{Alias, Infer, Kernels, Mask, Op, OpDef, Part, Run, Sizes, Stateless, since};
 
 use crate::facts;
-use crate::movement::{Region, write};
+use crate::movement::{self, Region, write};
 use crate::part::part_of;
 
 const SIGNATURE: &str = "inputs:T* -> concat_result:T";
@@ -27,7 +28,7 @@ pub static CONCAT: OpDef = OpDef {
         let axis = if a.since() < 4 { a.int("axis", 1)? } else { a.required_int("axis")? };
         Ok(Box::new(Concat { axis }))
     },
-    kernels: Kernels::NONE.stateless::<Concat>(),
+    kernels: Kernels::NONE.stateless::<Concat>().cuda::<Concat>(),
     alias: Alias::Whole,
     strided: Mask::ALL,
     ..OpDef::ONNX
@@ -131,6 +132,26 @@ impl Stateless for Concat {
             }
             Ok(())
         })
+    }
+}
+
+impl CudaKernel for Concat {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        movement::cuda::movable(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        let (_, _, axis) = self.checked(cx.host())?;
+        let output = cx.output(0)?;
+        let mut start = 0;
+        for i in 0..cx.input_count() {
+            let input = cx.input(i)?;
+            let count = input.shape()[axis];
+            let part = Region::of_output(&output)?.slice(axis, start, 1, count)?;
+            movement::cuda::copy(cx, &input, &Region::of(&input)?, &output, &part)?;
+            start += count;
+        }
+        Ok(())
     }
 }
 

@@ -2,11 +2,12 @@
 
 use base::{ErrorKind, Result, Shape, broadcast};
 use ir::Dims;
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13};
 use op::{Infer, Kernels, Mask, Op, OpDef, Run, Stateless, broadcast_dims, since};
 
 use crate::facts::{self, known, pick};
-use crate::movement::{Region, write};
+use crate::movement::{self, Region, write};
 
 const SIGNATURE: &str = "input:T, shape:int64 -> output:T";
 
@@ -15,8 +16,9 @@ pub static EXPAND: OpDef = OpDef {
     name: "Expand",
     versions: &[since(8, SIGNATURE, &[("T", ANY_V1)]), since(13, SIGNATURE, &[("T", ANY_V13)])],
     load: |_| Ok(Box::new(Expand)),
-    kernels: Kernels::NONE.stateless::<Expand>(),
+    kernels: Kernels::NONE.stateless::<Expand>().cuda::<Expand>(),
     strided: Mask::of(1, 1),
+    host: Mask::of(0b10, 0),
     ..OpDef::ONNX
 };
 
@@ -57,6 +59,19 @@ impl Stateless for Expand {
             let (data, whole) = (cx.input(0)?, out.whole());
             out.copy(&data, &Region::of(&data)?.broadcast(&whole.dims())?, &whole)
         })
+    }
+}
+
+impl CudaKernel for Expand {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        movement::cuda::movable(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        let data = cx.input(0)?;
+        let output = cx.output(0)?;
+        let whole = Region::of_output(&output)?;
+        movement::cuda::copy(cx, &data, &Region::of(&data)?.broadcast(&whole.dims())?, &output, &whole)
     }
 }
 

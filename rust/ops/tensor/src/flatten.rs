@@ -2,10 +2,12 @@
 
 use base::{Result, Shape, ensure};
 use ir::Dims;
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, ANY_V21, ANY_V23, ANY_V24, ANY_V25, FLOATS_V1};
 use op::{Alias, Infer, Kernels, Mask, Op, OpDef, Run, Stateless, since};
 
 use crate::facts::{self, product};
+use crate::movement;
 use crate::relabel::relabel;
 
 const SIGNATURE: &str = "input:T -> output:T";
@@ -24,7 +26,7 @@ pub static FLATTEN: OpDef = OpDef {
         since(25, SIGNATURE, &[("T", ANY_V25)]),
     ],
     load: |a| Ok(Box::new(Flatten { axis: a.int("axis", 1)? })),
-    kernels: Kernels::NONE.stateless::<Flatten>(),
+    kernels: Kernels::NONE.stateless::<Flatten>().cuda::<Flatten>(),
     alias: Alias::Same,
     strided: Mask::of(1, 0),
     ..OpDef::ONNX
@@ -70,6 +72,16 @@ impl Stateless for Flatten {
         let (rows, columns) = dims.split_at(self.rows(dims.len())?);
         let shape = Shape::from([rows.iter().product(), columns.iter().product()]);
         relabel(cx, shape)
+    }
+}
+
+impl CudaKernel for Flatten {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        movement::cuda::movable(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        cx.relabel()
     }
 }
 

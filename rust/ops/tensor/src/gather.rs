@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use base::{Result, Shape, axis_index};
 use ir::{Dim, SMALL};
+use op::cuda::{Cuda, CudaClaim, CudaKernel, suffix};
 use op::types::{ANY_V1, ANY_V13, INDEX};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
@@ -22,7 +23,7 @@ pub static GATHER: OpDef = OpDef {
         since(13, SIGNATURE, &[("T", ANY_V13), ("Tind", INDEX)]),
     ],
     load: |a| Ok(Box::new(Gather { axis: a.int("axis", 0)? })),
-    kernels: Kernels::NONE.stateless::<Gather>(),
+    kernels: Kernels::NONE.stateless::<Gather>().cuda::<Gather>(),
     ..OpDef::ONNX
 };
 
@@ -84,6 +85,27 @@ fn chosen(indices: Indices<'_>, len: usize, range: Range<usize>) -> impl Iterato
         }
         row
     })
+}
+
+impl CudaKernel for Gather {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        cx.needs(&format!("gather_{}_{}", cx.element_size(0)?, suffix(cx.dtype(1)?)))
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        let (data, indices) = (cx.dense(0)?, cx.dense(1)?);
+        let axis = axis_index(self.axis, data.rank())?;
+        let (outer, inner) = (&data.shape()[..axis], &data.shape()[axis + 1..]);
+        let shape: Shape = outer.iter().chain(indices.shape()).chain(inner).copied().collect();
+        let output = cx.output_of(0, &shape)?;
+        let (count, len, row) = (indices.len() as u64, data.shape()[axis] as u64, inner.iter().product::<usize>() as u64);
+        let kernel = format!("gather_{}_{}", data.dtype().size().unwrap_or_default(), suffix(indices.dtype()));
+        let (n, (fault, node)) = (output.len(), cx.fault());
+        let addresses = (data.address() as u64, indices.address() as u64, output.address() as u64);
+        // SAFETY: the output has a row for each pair of an outer index and one of the indices, which the kernel checks; `movement.cu`
+        // declares these arguments.
+        unsafe { cx.for_each(&kernel, n, (addresses.0, addresses.1, addresses.2, n as u64, count, len, row, fault, node)) }
+    }
 }
 
 #[cfg(test)]

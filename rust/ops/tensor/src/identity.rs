@@ -2,9 +2,11 @@
 
 use base::{Layout, Result, Type};
 use ir::Fact;
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, ANY_V19, ANY_V21, ANY_V23, ANY_V24, ANY_V25};
 use op::{Alias, Infer, Kernels, Mask, Op, OpDef, Run, Stateless, TypeSet, since};
 
+use crate::movement;
 use crate::relabel::relabel;
 
 const SIGNATURE: &str = "input:V -> output:V";
@@ -26,7 +28,7 @@ pub static IDENTITY: OpDef = OpDef {
         since(25, SIGNATURE, &[("V", ANY_V25.or(LISTS))]),
     ],
     load: |_| Ok(Box::new(Identity)),
-    kernels: Kernels::NONE.stateless::<Identity>(),
+    kernels: Kernels::NONE.stateless::<Identity>().cuda::<Identity>(),
     alias: Alias::Same,
     strided: Mask::of(1, 0),
     ..OpDef::ONNX
@@ -55,6 +57,16 @@ impl Stateless for Identity {
                 cx.set(0, value)
             }
         }
+    }
+}
+
+impl CudaKernel for Identity {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        movement::cuda::movable(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        cx.relabel()
     }
 }
 

@@ -2,11 +2,13 @@
 
 use base::{Result, Shape, bail, ensure, error};
 use ir::{Dim, Dims};
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, ANY_V19, ANY_V21, ANY_V23, ANY_V24, ANY_V25, FLOATS_V1};
 use op::{Alias, Attrs, Infer, Kernels, Mask, Op, OpDef, Run, Stateless, since};
 
 use crate::facts::{self, known, product};
 use crate::ints::Ints;
+use crate::movement;
 use crate::relabel::relabel;
 
 const SIGNATURE: &str = "data:T, shape:int64 -> reshaped:T";
@@ -26,8 +28,9 @@ pub static RESHAPE: OpDef = OpDef {
         since(25, SIGNATURE, &[("T", ANY_V25)]),
     ],
     load: |a| Ok(Box::new(Reshape::load(a)?)),
-    kernels: Kernels::NONE.stateless::<Reshape>(),
+    kernels: Kernels::NONE.stateless::<Reshape>().cuda::<Reshape>(),
     alias: Alias::Same,
+    host: Mask::of(0b10, 0),
     strided: Mask::of(1, 0),
     ..OpDef::ONNX
 };
@@ -142,6 +145,16 @@ impl Stateless for Reshape {
             None => self.shape(cx)?,
         };
         relabel(cx, shape)
+    }
+}
+
+impl CudaKernel for Reshape {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        movement::cuda::movable(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        cx.relabel()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use base::{DType, Result};
 use ir::Fact;
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, ANY_V19, ANY_V21, ANY_V23, ANY_V24, ANY_V25};
 use op::{Infer, Kernels, Mask, Op, OpDef, Run, Stateless, TypeSet, since};
 
@@ -26,8 +27,9 @@ pub static SHAPE: OpDef = OpDef {
         let (start, end) = if sliced { (a.int("start", 0)?, a.opt_int("end")?) } else { (0, None) };
         Ok(Box::new(ShapeOf { start, end }))
     },
-    kernels: Kernels::NONE.stateless::<ShapeOf>(),
+    kernels: Kernels::NONE.stateless::<ShapeOf>().cuda::<ShapeOf>(),
     strided: Mask::of(1, 0),
+    host: Mask::of(0, 1),
     ..OpDef::ONNX
 };
 
@@ -66,6 +68,17 @@ impl Stateless for ShapeOf {
         let out = cx.output(0)?.slice::<i64>()?;
         out.iter_mut().zip(&dims[self.axes(dims.len())]).for_each(|(o, &d)| *o = d as i64);
         Ok(())
+    }
+}
+
+impl CudaKernel for ShapeOf {
+    /// The sizes are at hand wherever the elements are.
+    fn claim(&self, _: &CudaClaim<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        self.run(cx.host())
     }
 }
 

@@ -2,13 +2,14 @@
 
 use base::{DType, Result, Shape, axis_index, ensure, error};
 use ir::{Dim, Dims};
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, FLOATS_V1};
 use op::{Alias, Attrs, Infer, Kernels, Mask, Op, OpDef, Part, Run, Sizes, Stateless, since};
 use smallvec::SmallVec;
 
 use crate::facts::{self, pick};
 use crate::ints::{Ints, List};
-use crate::movement::{Region, write};
+use crate::movement::{self, Region, write};
 use crate::part::part_of;
 
 const SIGNATURE: &str = "input:T, split:int64? -> outputs:T*";
@@ -24,9 +25,10 @@ pub static SPLIT: OpDef = OpDef {
         since(18, SIGNATURE, &[("T", ANY_V13)]),
     ],
     load: |a| Ok(Box::new(Split::load(a)?)),
-    kernels: Kernels::NONE.stateless::<Split>(),
+    kernels: Kernels::NONE.stateless::<Split>().cuda::<Split>(),
     alias: Alias::Parts,
     strided: Mask::of(1, u64::MAX),
+    host: Mask::of(0b10, 0),
     ..OpDef::ONNX
 };
 
@@ -169,6 +171,25 @@ impl Stateless for Split {
         let dtype = input.dtype();
         let bounds = self.bounds(input.shape()[axis], self.sizes.run(cx)?)?;
         (0..self.outputs).try_for_each(|i| self.write_part(cx, i, dtype, axis, bounds[i]..bounds[i + 1]))
+    }
+}
+
+impl CudaKernel for Split {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        movement::cuda::movable(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        let given = self.sizes.run(cx.host())?;
+        let data = cx.input(0)?;
+        let axis = axis_index(self.axis, data.rank())?;
+        let bounds = self.bounds(data.shape()[axis], given)?;
+        for (i, ends) in bounds.windows(2).enumerate().filter(|(i, _)| cx.has_output(*i)) {
+            let part = Region::of(&data)?.slice(axis, ends[0], 1, ends[1] - ends[0])?;
+            let output = cx.output(i)?;
+            movement::cuda::copy(cx, &data, &part, &output, &Region::of_output(&output)?)?;
+        }
+        Ok(())
     }
 }
 

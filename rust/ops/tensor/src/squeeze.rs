@@ -2,11 +2,13 @@
 
 use base::{Result, Shape, axis_index, ensure};
 use ir::{Dim, Dims};
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, ANY_V21, ANY_V23, ANY_V24, ANY_V25};
 use op::{Alias, Infer, Kernels, Mask, Op, OpDef, Run, Stateless, since};
 
 use crate::facts;
 use crate::ints::Ints;
+use crate::movement;
 use crate::relabel::relabel;
 
 const WITH_ATTRIBUTE: &str = "data:T -> squeezed:T";
@@ -25,8 +27,9 @@ pub static SQUEEZE: OpDef = OpDef {
         since(25, SIGNATURE, &[("T", ANY_V25)]),
     ],
     load: |a| Ok(Box::new(Squeeze { axes: if a.since() < 13 { Ints::attribute(a, "axes")? } else { Ints::input(a, 1) } })),
-    kernels: Kernels::NONE.stateless::<Squeeze>(),
+    kernels: Kernels::NONE.stateless::<Squeeze>().cuda::<Squeeze>(),
     alias: Alias::Same,
+    host: Mask::of(0b10, 0),
     strided: Mask::of(1, 0),
     ..OpDef::ONNX
 };
@@ -92,6 +95,16 @@ impl Stateless for Squeeze {
         }
         let shape: Shape = dims.iter().zip(dropped).filter(|(_, dropped)| !dropped).map(|(&d, _)| d).collect();
         relabel(cx, shape)
+    }
+}
+
+impl CudaKernel for Squeeze {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        movement::cuda::movable(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        cx.relabel()
     }
 }
 

@@ -2,12 +2,13 @@
 
 use base::{Result, Shape, bail};
 use ir::Dims;
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, ANY_V21, ANY_V23, ANY_V24, ANY_V25};
 use op::{Alias, Infer, Kernels, Mask, Op, OpDef, Part, Run, Sizes, Stateless, since};
 use smallvec::SmallVec;
 
 use crate::facts::{self, pick};
-use crate::movement::{Region, write};
+use crate::movement::{self, Region, write};
 use crate::part::part_of;
 
 const SIGNATURE: &str = "data:T -> transposed:T";
@@ -24,7 +25,7 @@ pub static TRANSPOSE: OpDef = OpDef {
         since(25, SIGNATURE, &[("T", ANY_V25)]),
     ],
     load: |a| Ok(Box::new(Transpose { order: a.opt_ints("perm")?.map(<[i64]>::to_vec) })),
-    kernels: Kernels::NONE.stateless::<Transpose>(),
+    kernels: Kernels::NONE.stateless::<Transpose>().cuda::<Transpose>(),
     alias: Alias::Parts,
     strided: Mask::ALL,
     ..OpDef::ONNX
@@ -86,6 +87,19 @@ impl Stateless for Transpose {
         };
         let shape: Shape = region.dims();
         write(cx, 0, dtype, shape, |cx, out| out.copy(&cx.input(0)?, &region, &out.whole()))
+    }
+}
+
+impl CudaKernel for Transpose {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        movement::cuda::movable(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        let data = cx.input(0)?;
+        let region = self.region(Region::of(&data)?)?;
+        let output = cx.output(0)?;
+        movement::cuda::copy(cx, &data, &region, &output, &Region::of_output(&output)?)
     }
 }
 

@@ -2,12 +2,14 @@
 
 use base::{Result, Shape, axis_index, ensure};
 use ir::{Dim, Dims};
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, ANY_V21, ANY_V23, ANY_V24, ANY_V25};
 use op::{Alias, Infer, Kernels, Mask, Op, OpDef, Run, Stateless, since};
 use smallvec::SmallVec;
 
 use crate::facts;
 use crate::ints::Ints;
+use crate::movement;
 use crate::relabel::relabel;
 
 const WITH_ATTRIBUTE: &str = "data:T -> expanded:T";
@@ -33,8 +35,9 @@ pub static UNSQUEEZE: OpDef = OpDef {
         ensure!(!axes.is_absent(), InvalidGraph, "Required attribute 'axes' is missing");
         Ok(Box::new(Unsqueeze { axes }))
     },
-    kernels: Kernels::NONE.stateless::<Unsqueeze>(),
+    kernels: Kernels::NONE.stateless::<Unsqueeze>().cuda::<Unsqueeze>(),
     alias: Alias::Same,
+    host: Mask::of(0b10, 0),
     strided: Mask::of(1, 0),
     ..OpDef::ONNX
 };
@@ -83,6 +86,16 @@ impl Stateless for Unsqueeze {
         let mut old = dims.iter();
         let shape: Shape = new.iter().filter_map(|&new| if new { Some(1) } else { old.next().copied() }).collect();
         relabel(cx, shape)
+    }
+}
+
+impl CudaKernel for Unsqueeze {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        movement::cuda::movable(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        cx.relabel()
     }
 }
 

@@ -16,12 +16,14 @@ pub static GELU: OpDef = OpDef {
     versions: &[since(20, X_Y, T_FLOATS)],
     load: |a| match a.choice("approximate", &["none", "tanh"], "none")? {
         0 => plain(a, |d, _| floats(d, Gelu, exact)),
-        _ => plain(a, |d, _| floats(d, GeluTanh, by_tanh)),
+        // The parameter tells kernels of devices which it is.
+        _ => with(a, [1.0, 0.0], |d, _| floats(d, GeluTanh, by_tanh)),
     },
     ..SELF
 };
 
-const CONTRIB: OpDef = OpDef { kernels: Kernels::NONE.cpu::<Unary>(), in_place: &[(0, 0)], layouts: Layouts::Follows, ..OpDef::MICROSOFT };
+const CONTRIB: OpDef =
+    OpDef { kernels: Kernels::NONE.cpu::<Unary>().cuda::<Unary>(), in_place: &[(0, 0)], layouts: Layouts::Follows, ..OpDef::MICROSOFT };
 
 /// Gelu of `com.microsoft`: the exact form.
 pub static MICROSOFT_GELU: OpDef =
@@ -40,7 +42,7 @@ pub static BIAS_GELU: OpDef = OpDef {
     name: "BiasGelu",
     versions: &[since(1, "A:T, B:T -> C:T", T_FLOATS)],
     load: |_| Ok(Box::new(biased(|d| float_zip(d, false, vectors(OfSum(Gelu)), pairs(|x: f64, b: f64| exact(x + b)))))),
-    kernels: Kernels::NONE.cpu::<Binary>(),
+    kernels: Kernels::NONE.cpu::<Binary>().cuda::<Binary>(),
     ..CONTRIB
 };
 

@@ -63,7 +63,7 @@ pub static P_RELU: OpDef = OpDef {
         since(16, PRELU, &[("T", PRELU_TYPES.or(FLOATS))]),
     ],
     load: load_prelu,
-    kernels: Kernels::NONE.cpu::<Binary>(),
+    kernels: Kernels::NONE.cpu::<Binary>().cuda::<Binary>(),
     in_place: &[(0, 0)],
     layouts: Layouts::Follows,
     ..OpDef::ONNX

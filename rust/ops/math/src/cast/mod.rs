@@ -1,5 +1,6 @@
 //! Cast: elements as another type. CastLike: as the type of another tensor.
 
+mod cuda;
 mod like;
 mod loops;
 mod number;
@@ -52,8 +53,14 @@ const VERSIONS: &[Since] = &[
 /// Cast of `ai.onnx`.
 ///
 /// A float that does not fit an integer type gives what processors give; text is written and read as ONNX Runtime does.
-pub static CAST: OpDef =
-    OpDef { name: "Cast", versions: VERSIONS, load: load_cast, kernels: Kernels::NONE.cpu::<Cast>(), in_place: &[(0, 0)], ..OpDef::ONNX };
+pub static CAST: OpDef = OpDef {
+    name: "Cast",
+    versions: VERSIONS,
+    load: load_cast,
+    kernels: Kernels::NONE.cpu::<Cast>().cuda::<Cast>(),
+    in_place: &[(0, 0)],
+    ..OpDef::ONNX
+};
 
 #[derive(Clone, Debug)]
 struct Cast {

@@ -7,6 +7,7 @@
 mod binary;
 mod blocked;
 mod convert;
+mod cuda;
 mod driver;
 mod loops;
 mod operand;

@@ -21,7 +21,7 @@ pub(crate) struct Unary {
 
 /// What operators start from that are a [`Unary`] whose output has the type of its input.
 pub(crate) const SELF: OpDef =
-    OpDef { kernels: Kernels::NONE.cpu::<Unary>(), in_place: &[(0, 0)], layouts: Layouts::Follows, ..OpDef::ONNX };
+    OpDef { kernels: Kernels::NONE.cpu::<Unary>().cuda::<Unary>(), in_place: &[(0, 0)], layouts: Layouts::Follows, ..OpDef::ONNX };
 
 impl Op for Unary {
     fn infer(&self, cx: &mut Infer<'_>) -> Result<()> {

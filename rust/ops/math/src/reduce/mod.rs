@@ -4,6 +4,7 @@
 //! Sums are kept in `f64`, or in 64-bit integers that wrap around. What is added in which order depends on the shape alone, so that
 //! the result is the same for any number of threads.
 
+mod cuda;
 mod driver;
 mod fold;
 mod folds;
@@ -37,7 +38,7 @@ enum Kind {
     SumSquare,
 }
 
-const REDUCE: OpDef = OpDef { kernels: Kernels::NONE.cpu::<ReduceOp>(), host: Mask::of(0b10, 0), ..OpDef::ONNX };
+const REDUCE: OpDef = OpDef { kernels: Kernels::NONE.cpu::<ReduceOp>().cuda::<ReduceOp>(), host: Mask::of(0b10, 0), ..OpDef::ONNX };
 
 /// ReduceSum of `ai.onnx`; 0 of nothing.
 pub static REDUCE_SUM: OpDef = OpDef { name: "ReduceSum", versions: SUMS, load: |a| load(a, Kind::Sum), ..REDUCE };

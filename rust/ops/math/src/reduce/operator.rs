@@ -62,6 +62,13 @@ impl ReduceOp {
         dims.iter().enumerate().filter_map(kept).collect()
     }
 
+    /// The sizes that an input of sizes `shape` is reduced to, and which of its axes go; `given` is what input 1 says.
+    pub(super) fn reduction(&self, shape: &[usize], given: Option<&[i64]>) -> Result<(Shape, impl Fn(usize) -> bool)> {
+        let axes = self.axes.as_deref().or(given).unwrap_or_default();
+        let reduced = self.reduced(axes, shape.len())?;
+        Ok((self.output(shape, reduced, &1).iter().copied().collect(), move |i| reduced.has(i)))
+    }
+
     /// The axes, as far as they are known before the run.
     fn known_axes(&self, cx: &Infer<'_>) -> Option<Vec<i64>> {
         match (&self.axes, cx.optional(1)) {
@@ -143,12 +150,8 @@ struct Kernel {
 impl Prepared for Kernel {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
         let shape = Shape::from(cx.input(0)?.shape());
-        let reduced = match (&self.op.axes, cx.optional(1)?) {
-            (Some(axes), _) => self.op.reduced(axes, shape.len())?,
-            (None, Some(axes)) => self.op.reduced(&axes.ints()?, shape.len())?,
-            (None, None) => self.op.reduced(&[], shape.len())?,
-        };
-        let dims: Shape = self.op.output(&shape, reduced, &1).iter().copied().collect();
+        let given = cx.optional(1)?.map(|axes| axes.ints()).transpose()?;
+        let (dims, reduced) = self.op.reduction(&shape, given.as_deref())?;
         cx.allocate(0, self.dtype, dims.clone())?;
         let (input, output) = (cx.input(0)?, cx.output(0)?);
         ensure!(input.dtype() == self.dtype && output.shape() == &*dims, Fail, "{output:?} is not what {input:?} reduces to, {dims}");
@@ -156,7 +159,7 @@ impl Prepared for Kernel {
         let (bytes, out) = (input.bytes()?, output.address());
         ensure!(output.memory().is_host() && output.layout().is_dense(&dims), Fail, "a dense output of the host is needed, not {output:?}");
         check_apart((bytes.as_ptr(), bytes.len()), (out, output.len() * size), false)?;
-        let plan = Plan::new(&shape, |i| reduced.has(i));
+        let plan = Plan::new(&shape, reduced);
         let reduction = Reduction { reduce: &*self.reduce, plan: &plan, input: bytes.as_ptr(), size, output: Target::new(out, size) };
         // SAFETY: the input holds the elements of its shape, and the output those of the shape reduced, apart from it.
         unsafe { reduction.run() };

@@ -22,7 +22,7 @@ const fn definition(name: &'static str) -> OpDef {
         name,
         versions: VERSIONS,
         load: |a| Ok(Box::new(MatMul(product(a)?))),
-        kernels: Kernels::NONE.cpu::<MatMul>(),
+        kernels: Kernels::NONE.cpu::<MatMul>().cuda::<MatMul>(),
         body: Some(body),
         ..OpDef::MICROSOFT
     }

@@ -2,6 +2,7 @@
 
 use base::{Result, ensure};
 use ir::{Attribute, Dim, Fact, Graph, Node};
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{FLOATS_V1, HIGH_PRECISION, HIGH_PRECISION_V7};
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, since};
 
@@ -31,7 +32,7 @@ pub static GEMM: OpDef = OpDef {
         }
         Ok(Box::new(Gemm(product(a)?)))
     },
-    kernels: Kernels::NONE.cpu::<Gemm>(),
+    kernels: Kernels::NONE.cpu::<Gemm>().cuda::<Gemm>(),
     ..OpDef::ONNX
 };
 
@@ -40,12 +41,12 @@ pub static FUSED_GEMM: OpDef = OpDef {
     name: "FusedGemm",
     versions: &[since(1, TWO, &[("T", HIGH_PRECISION)])],
     load: |a| Ok(Box::new(Gemm(Product { activation: activation::of_gemm(a)?, ..product(a)? }))),
-    kernels: Kernels::NONE.cpu::<Gemm>(),
+    kernels: Kernels::NONE.cpu::<Gemm>().cuda::<Gemm>(),
     body: Some(body),
     ..OpDef::MICROSOFT
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Gemm(Product);
 
 fn product(a: &Attrs<'_>) -> Result<Product> {
@@ -76,6 +77,16 @@ impl Op for Gemm {
         }
         cx.tensor(0, dtype, Some(dims));
         Ok(())
+    }
+}
+
+impl CudaKernel for Gemm {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        self.0.claim(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        self.0.launch(cx)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Matrix products.
 
 mod bytes;
+mod cuda;
 pub mod fused;
 pub mod general;
 pub mod integer;

@@ -1,6 +1,7 @@
 //! MatMul: the matrix product as numpy has it, with batch axes that broadcast.
 
 use base::Result;
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{FLOATS_V1, HIGH_PRECISION, HIGH_PRECISION_V7};
 use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, since};
 
@@ -18,12 +19,12 @@ pub static MAT_MUL: OpDef = OpDef {
         since(13, SIGNATURE, &[("T", HIGH_PRECISION)]),
     ],
     load: |_| Ok(Box::new(MatMul(Product { a: Form::default(), b: Form::default(), alpha: 1.0, beta: None, activation: None }))),
-    kernels: Kernels::NONE.cpu::<MatMul>(),
+    kernels: Kernels::NONE.cpu::<MatMul>().cuda::<MatMul>(),
     ..OpDef::ONNX
 };
 
 /// MatMul and its relatives that differ in the forms of their operands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MatMul(pub(crate) Product);
 
 impl Op for MatMul {
@@ -35,6 +36,16 @@ impl Op for MatMul {
         };
         cx.tensor(0, dtype, dims);
         Ok(())
+    }
+}
+
+impl CudaKernel for MatMul {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        self.0.claim(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        self.0.launch(cx)
     }
 }
 

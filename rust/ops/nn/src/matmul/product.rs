@@ -50,7 +50,7 @@ impl Product {
         Ok(Box::new(Kernel::<T> { product: self.clone(), packed }))
     }
 
-    fn plan(&self, a: &[usize], b: &[usize]) -> Result<Plan> {
+    pub(super) fn plan(&self, a: &[usize], b: &[usize]) -> Result<Plan> {
         Plan::new(a, self.a, b, self.b)
     }
 }

@@ -5,6 +5,7 @@ use ir::{Attribute, Fact, Graph, Node, ValueId};
 use op::types::FLOATS;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, TypeSet, since};
 
+use super::cuda::rows_on_cuda;
 use super::row::{RowNorm, stash_type};
 use crate::body::{Body, dtype_of};
 
@@ -17,12 +18,12 @@ pub static LAYER_NORMALIZATION: OpDef = OpDef {
         &[("T", FLOATS), ("U", TypeSet::tensors(&[DType::F32, DType::BF16]))],
     )],
     load: |a| Ok(Box::new(load(a)?)),
-    kernels: Kernels::NONE.cpu::<LayerNormalization>(),
+    kernels: Kernels::NONE.cpu::<LayerNormalization>().cuda::<LayerNormalization>(),
     body: Some(body),
     ..OpDef::ONNX
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct LayerNormalization(RowNorm);
 
 fn load(a: &Attrs<'_>) -> Result<LayerNormalization> {
@@ -51,6 +52,8 @@ impl Op for LayerNormalization {
         Ok(())
     }
 }
+
+rows_on_cuda!(LayerNormalization);
 
 impl CpuKernel for LayerNormalization {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {

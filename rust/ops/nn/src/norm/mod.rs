@@ -1,6 +1,7 @@
 //! Normalizations: to mean and variance, to the root mean square, to a norm.
 
 pub mod batch;
+mod cuda;
 pub mod embed;
 pub mod group;
 pub mod layer;

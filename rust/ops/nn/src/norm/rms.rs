@@ -5,6 +5,7 @@ use ir::{Fact, Graph, Node};
 use op::types::FLOATS;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, TypeSet, since};
 
+use super::cuda::rows_on_cuda;
 use super::layer::{inverse_root, mean, row_axes};
 use super::row::{RowNorm, stash_type};
 use crate::body::{Body, dtype_of};
@@ -14,7 +15,7 @@ pub static RMS_NORMALIZATION: OpDef = OpDef {
     name: "RMSNormalization",
     versions: &[since(23, "X:T, scale:V -> Y:V", &[("T", FLOATS), ("V", FLOATS)])],
     load: |a| Ok(Box::new(load(a)?)),
-    kernels: Kernels::NONE.cpu::<RmsNormalization>(),
+    kernels: Kernels::NONE.cpu::<RmsNormalization>().cuda::<RmsNormalization>(),
     body: Some(body),
     ..OpDef::ONNX
 };
@@ -28,12 +29,12 @@ pub static SIMPLIFIED_LAYER_NORMALIZATION: OpDef = OpDef {
         &[("T", FLOATS), ("U", TypeSet::tensors(&[DType::F32, DType::F64])), ("V", FLOATS)],
     )],
     load: |a| Ok(Box::new(load(a)?)),
-    kernels: Kernels::NONE.cpu::<RmsNormalization>(),
+    kernels: Kernels::NONE.cpu::<RmsNormalization>().cuda::<RmsNormalization>(),
     body: Some(body),
     ..OpDef::ONNX
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct RmsNormalization(RowNorm);
 
 fn load(a: &Attrs<'_>) -> Result<RmsNormalization> {
@@ -64,6 +65,8 @@ impl Op for RmsNormalization {
         Ok(())
     }
 }
+
+rows_on_cuda!(RmsNormalization);
 
 impl CpuKernel for RmsNormalization {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {

@@ -4,6 +4,7 @@ use base::{DType, Result, bail, ensure};
 use ir::{Attribute, Fact, Graph, Node};
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, TypeSet, since};
 
+use super::cuda::rows_on_cuda;
 use super::row::RowNorm;
 use crate::body::Body;
 
@@ -15,7 +16,7 @@ pub static SKIP_LAYER_NORMALIZATION: OpDef = OpDef {
     name: "SkipLayerNormalization",
     versions: &[since(1, "input:T, skip:T, gamma:T, beta:T?, bias:T? -> output:T, mean:U?, inv_std_var:U?, input_skip_bias_sum:T?", TYPES)],
     load: |a| Ok(Box::new(load(a)?)),
-    kernels: Kernels::NONE.cpu::<SkipNormalization>(),
+    kernels: Kernels::NONE.cpu::<SkipNormalization>().cuda::<SkipNormalization>(),
     body: Some(body),
     ..OpDef::MICROSOFT
 };
@@ -25,12 +26,12 @@ pub static SKIP_SIMPLIFIED_LAYER_NORMALIZATION: OpDef = OpDef {
     name: "SkipSimplifiedLayerNormalization",
     versions: &[since(1, "input:T, skip:T, gamma:T, bias:T? -> output:T, mean:U?, inv_std_var:U?, input_skip_bias_sum:T?", TYPES)],
     load: |a| Ok(Box::new(load(a)?)),
-    kernels: Kernels::NONE.cpu::<SkipNormalization>(),
+    kernels: Kernels::NONE.cpu::<SkipNormalization>().cuda::<SkipNormalization>(),
     body: Some(body),
     ..OpDef::MICROSOFT
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SkipNormalization(RowNorm);
 
 fn load(a: &Attrs<'_>) -> Result<SkipNormalization> {
@@ -66,6 +67,8 @@ impl Op for SkipNormalization {
         crate::infer::same(cx, 0, 3)
     }
 }
+
+rows_on_cuda!(SkipNormalization);
 
 impl CpuKernel for SkipNormalization {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {

@@ -4,6 +4,7 @@
 //! [`Output`], which copies by element size, unpacks and packs elements narrower than a byte, and moves strings.
 
 mod block;
+pub(crate) mod cuda;
 mod output;
 mod packed;
 mod region;

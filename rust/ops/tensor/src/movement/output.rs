@@ -248,7 +248,7 @@ fn element(tensor: &TensorRef<'_>, at: usize) -> Result<Region> {
 }
 
 /// Fails unless `part` reaches nothing that `whole` does not.
-fn inside(part: &Region, whole: &Region) -> Result<()> {
+pub(super) fn inside(part: &Region, whole: &Region) -> Result<()> {
     let fits = match (part.extent(), whole.extent()) {
         (Some(p), Some(w)) => w.0 <= p.0 && p.1 <= w.1,
         _ => false,

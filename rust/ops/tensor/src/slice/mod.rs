@@ -5,13 +5,14 @@ mod window;
 
 use base::{Result, axis_index, ensure};
 use ir::Dims;
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, INDEX};
 use op::{Alias, Attrs, Infer, Kernels, Mask, Op, OpDef, Part, Run, Sizes, Stateless, since};
 use smallvec::SmallVec;
 
 use crate::facts::{self, pick};
 use crate::ints::{Ints, List};
-use crate::movement::{Region, write};
+use crate::movement::{self, Region, write};
 use crate::part::part_of;
 use window::window;
 
@@ -27,9 +28,10 @@ pub static SLICE: OpDef = OpDef {
         since(13, SIGNATURE, &[("T", ANY_V13), ("Tind", INDEX)]),
     ],
     load: |a| Ok(Box::new(Slice::load(a)?)),
-    kernels: Kernels::NONE.stateless::<Slice>(),
+    kernels: Kernels::NONE.stateless::<Slice>().cuda::<Slice>(),
     alias: Alias::Parts,
     strided: Mask::of(1, 1),
+    host: Mask::of(0b11110, 0),
     ..OpDef::ONNX
 };
 
@@ -156,6 +158,21 @@ impl Stateless for Slice {
         };
         let shape = region.dims();
         write(cx, 0, dtype, shape, |cx, out| out.copy(&cx.input(0)?, &region, &out.whole()))
+    }
+}
+
+impl CudaKernel for Slice {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        movement::cuda::movable(cx)
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        let host = cx.host();
+        let lists = self.lists(|l| l.run(host))?;
+        let data = cx.input(0)?;
+        let region = Self::region(Region::of(&data)?, lists)?;
+        let output = cx.output(0)?;
+        movement::cuda::copy(cx, &data, &region, &output, &Region::of_output(&output)?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base::{DType, Result, Strings, broadcast};
 use ir::{Dim, Dims, SMALL};
+use op::cuda::{Axes, Cuda, CudaClaim, CudaKernel};
 use op::types::{ANY_V1, ANY_V13, BOOL};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, broadcast_dims, since};
 
@@ -19,7 +20,7 @@ pub static WHERE: OpDef = OpDef {
     name: "Where",
     versions: &[since(9, SIGNATURE, &[("B", BOOL), ("T", ANY_V1)]), since(16, SIGNATURE, &[("B", BOOL), ("T", ANY_V13)])],
     load: |_| Ok(Box::new(Where)),
-    kernels: Kernels::NONE.stateless::<Where>(),
+    kernels: Kernels::NONE.stateless::<Where>().cuda::<Where>(),
     in_place: &[(1, 0), (2, 0)],
     ..OpDef::ONNX
 };
@@ -72,6 +73,25 @@ impl Stateless for Where {
         cx.allocate(0, dtype, shape)?;
         let (c, x, y) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
         select::select(c, [x, y], &regions, cx.output(0)?)
+    }
+}
+
+impl CudaKernel for Where {
+    fn claim(&self, cx: &CudaClaim<'_>) -> Result<(), String> {
+        cx.ranks_fit()?;
+        cx.needs(&format!("where_{}", cx.element_size(1)?))
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        let (c, x, y) = (cx.dense(0)?, cx.dense(1)?, cx.dense(2)?);
+        let shape = broadcast(c.shape(), &broadcast(x.shape(), y.shape())?)?;
+        let output = cx.output_of(0, &shape)?;
+        let axes = Axes::broadcast(&shape, [c.shape(), x.shape(), y.shape()])?;
+        let kernel = format!("where_{}", x.dtype().size().unwrap_or_default());
+        let n = output.len();
+        let [c, x, y, to] = [c.address() as u64, x.address() as u64, y.address() as u64, output.address() as u64];
+        // SAFETY: the axes stay inside of the inputs and of the output, all of elements of that size; `movement.cu` declares these arguments.
+        unsafe { cx.for_each(&kernel, n, (axes, c, x, y, to, n as u64)) }
     }
 }
 
