@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 CARGO ?= cargo
 # Cargo builds as many crates at once as there are processors; on a busy machine set JOBS.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Where the build of the CUDA kernels looks for their compiler.
+export VIRTUAL_ENV := $(abspath $(VENV))
 
 .PHONY: help demo test rust python build wheel bench race operators lint format clean
 
@@ -22,8 +24,9 @@ test: lint rust build python ## check and test everything
 
 # What a target needs of Python: what builds the package, and the extra dependencies of that name.
 $(VENV)/.%: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet $$($(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
-		print(*p["build-system"]["requires"], *p["project"]["optional-dependencies"].get("$*", []))')
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+		print(*p["build-system"]["requires"], *p["project"]["optional-dependencies"].get("$*", []), sep="\n")' \
+		| $(BIN)/python -m pip install --quiet -r /dev/stdin
 	touch $@
 
 $(BIN)/python:

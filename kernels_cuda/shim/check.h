@@ -52,7 +52,8 @@ inline void launch(const char* name, shim::Dim3 grid, unsigned threads, std::vec
 
 // Launches `name` in each order; `out` must hold the same bytes after each, near `want`.
 template <class T, class Want, class... Arguments>
-void run(const std::string& name, unsigned blocks, unsigned threads, Memory<T>& out, const Want& want, double bound, Arguments... arguments) {
+void run(const std::string& name, unsigned blocks, unsigned threads, Memory<T>& out, const Want& want, double bound,
+         Arguments... arguments) {
     std::vector<unsigned char> first;
     for (shim::Order order : {shim::Order::Ascending, shim::Order::Descending, shim::Order::Shuffled}) {
         shim::block().order = order;

@@ -301,7 +301,7 @@ Status cuModuleLoadDataEx(void** to, const void* image, unsigned count, int* opt
     LOCK;
     const std::string text = static_cast<const char*>(image);
     const char* damage = setting("FAKE_CUDA_DAMAGED");
-    if (text.find(".version 8.0") == std::string::npos || (damage && text.find(damage) != std::string::npos)) {
+    if (text.find(".version 8.") == std::string::npos || (damage && text.find(damage) != std::string::npos)) {
         // Option 5 is the log, 6 its size.
         if (count == 2 && options[0] == 5 && options[1] == 6) {
             snprintf(static_cast<char*>(values[0]), reinterpret_cast<size_t>(values[1]), "ptxas fatal: damaged on purpose");

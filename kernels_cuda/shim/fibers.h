@@ -212,7 +212,9 @@ inline void run_block() {
             done += fiber.state == State::Done;
             if (fiber.state == State::AtWarpBarrier) fail(std::string("a warp waits for ever at ") + fiber.place);
             if (fiber.state != State::AtBlockBarrier) continue;
-            if (place && strcmp(place, fiber.place) != 0) fail(std::string("threads of a block wait at ") + place + " and at " + fiber.place);
+            if (place && strcmp(place, fiber.place) != 0) {
+                fail(std::string("threads of a block wait at ") + place + " and at " + fiber.place);
+            }
             place = fiber.place;
         }
         if (done == b.threads) return;

@@ -63,8 +63,8 @@ template <class T> void unary() {
             }
             Memory<T> y(n);
             const auto want = [&](size_t i) { return c.want(value(x, i), c.a, c.b); };
-            run(of<T>((std::string("unary_") + c.name).c_str()), 3, 256, y, want, 4 * tolerance<T>(), static_cast<const T*>(x.data), y.data,
-                static_cast<uint64_t>(n), c.a, c.b);
+            const std::string name = of<T>((std::string("unary_") + c.name).c_str());
+            run(name, 3, 256, y, want, 4 * tolerance<T>(), static_cast<const T*>(x.data), y.data, uint64_t{n}, c.a, c.b);
         }
     }
 }
@@ -97,8 +97,8 @@ template <class T> void integers() {
     Memory<T> a(2), b(2), y(2);
     a[0] = least, b[0] = -1, a[1] = least, b[1] = 2;
     const auto want = [&](size_t i) { return i == 0 ? double(least) : double(least) / 2; };
-    run(of<T>("binary_Div"), 1, 256, y, want, 0, axes<2>({2}, {{1}, {1}}), static_cast<const T*>(a.data), static_cast<const T*>(b.data), y.data,
-        uint64_t{2});
+    const Axes<2> shape = axes<2>({2}, {{1}, {1}});
+    run(of<T>("binary_Div"), 1, 256, y, want, 0, shape, static_cast<const T*>(a.data), static_cast<const T*>(b.data), y.data, uint64_t{2});
 }
 
 template <class T> void floats() {
@@ -196,8 +196,9 @@ template <class T> void softmax() {
                 for (size_t j = 0; j < len; j++) sum += std::exp(value(x, start + j * inner));
                 return log_of ? value(x, i) - std::log(sum) : std::exp(value(x, i)) / sum;
             };
-            run(of<T>("softmax"), static_cast<unsigned>(outer * inner), 256, y, want, 2 * tolerance<T>(), static_cast<const T*>(x.data), y.data,
-                uint64_t{len}, uint64_t{inner}, log_of);
+            const unsigned rows = static_cast<unsigned>(outer * inner);
+            run(of<T>("softmax"), rows, 256, y, want, 2 * tolerance<T>(), static_cast<const T*>(x.data), y.data, uint64_t{len},
+                uint64_t{inner}, log_of);
         }
     }
 }
@@ -252,7 +253,8 @@ template <class From, class To> void cast_case() {
         if (std::is_same_v<To, bool>) return value(x, i) != 0 ? 1.0 : 0.0;
         return double(widen(number<To>(value(x, i))));
     };
-    run(std::string("cast_") + suffix<From>() + "_" + suffix<To>(), 1, 256, y, want, 0, static_cast<const From*>(x.data), y.data, uint64_t{100});
+    const std::string name = std::string("cast_") + suffix<From>() + "_" + suffix<To>();
+    run(name, 1, 256, y, want, 0, static_cast<const From*>(x.data), y.data, uint64_t{100});
 }
 
 template <class From> void casts() {
@@ -263,7 +265,8 @@ template <class From> void casts() {
     cast_case<From, bool>();
 }
 
-template <class T> void product_case(const std::string& name, unsigned threads, size_t m, size_t n, size_t k, bool ta, bool tb, bool addend) {
+template <class T>
+void product_case(const std::string& name, unsigned threads, size_t m, size_t n, size_t k, bool ta, bool tb, bool addend) {
     const size_t batch = 2;
     Memory<T> a = samples<T>(batch * m * k, 1), b = samples<T>(k * n, 2), c = samples<T>(n, 3), y(batch * m * n);
     Product<T> p{};
@@ -307,36 +310,52 @@ template <class T> void product_mma() {
 
 }  // namespace
 
-int main() {
-    each_float([](auto t) {
+// Whether a family of kernels is among those that the program was told, if any.
+bool wanted(int count, char** families, const char* family) {
+    return count < 2 || std::any_of(families + 1, families + count, [=](const char* f) { return strcmp(f, family) == 0; });
+}
+
+int main(int count, char** families) {
+    const auto on = [=](const char* family) { return wanted(count, families, family); };
+    each_float([&](auto t) {
         using T = decltype(t);
-        unary<T>();
-        floats<T>();
-        softmax<T>();
+        if (on("unary")) unary<T>();
+        if (on("binary")) floats<T>();
+        if (on("softmax")) softmax<T>();
         for (size_t len : {1, 33, 300}) {
-            for (bool all : {false, true}) normalize_case<T>(3, len, all, len == 33);
+            for (bool all : {false, true}) {
+                if (on("normalize")) normalize_case<T>(3, len, all, len == 33);
+            }
         }
-        reduce<T>();
-        casts<T>();
-        product<T>();
+        if (on("reduce")) reduce<T>();
+        if (on("cast")) casts<T>();
+        if (on("product")) product<T>();
     });
-    integers<int32_t>();
-    integers<int64_t>();
-    casts<int32_t>();
-    casts<int64_t>();
-    casts<uint8_t>();
-    casts<bool>();
-    cast_case<int32_t, int64_t>();
-    cast_case<int64_t, int32_t>();
-    cast_case<uint8_t, int32_t>();
-    cast_case<bool, int64_t>();
-    each_movement<uint8_t>("1");
-    each_movement<uint16_t>("2");
-    each_movement<uint32_t>("4");
-    each_movement<uint64_t>("8");
-    each_movement<Bytes16>("16");
-    product_mma<__half>();
-    product_mma<__nv_bfloat16>();
+    if (on("binary")) {
+        integers<int32_t>();
+        integers<int64_t>();
+    }
+    if (on("cast")) {
+        casts<int32_t>();
+        casts<int64_t>();
+        casts<uint8_t>();
+        casts<bool>();
+        cast_case<int32_t, int64_t>();
+        cast_case<int64_t, int32_t>();
+        cast_case<uint8_t, int32_t>();
+        cast_case<bool, int64_t>();
+    }
+    if (on("movement")) {
+        each_movement<uint8_t>("1");
+        each_movement<uint16_t>("2");
+        each_movement<uint32_t>("4");
+        each_movement<uint64_t>("8");
+        each_movement<Bytes16>("16");
+    }
+    if (on("product_mma")) {
+        product_mma<__half>();
+        product_mma<__nv_bfloat16>();
+    }
     printf("%d failures\n", failures);
     return failures != 0;
 }

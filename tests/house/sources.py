@@ -4,7 +4,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("benches", "examples", "fuzz", "kernels_cuda", "python", "rust", "tests")
-SUFFIXES = {".rs", ".py", ".pyi", ".cu", ".cuh"}
+SUFFIXES = {".rs", ".py", ".pyi", ".cu", ".cuh", ".h", ".cpp"}
 
 
 def source_files() -> list[Path]:

@@ -14,7 +14,9 @@ ALLOWED: dict[str, set[str]] = {
     "gemm": {"base", "simd"},
     "proto": {"base"},
     "ir": {"base"},
-    "op": {"base", "ir"},
+    "cuda": {"base"},
+    "op": {"base", "ir", "cuda"},
+    "cuda-provider": {"base", "ir", "cuda", "op"},
     "ops-math": {"base", "ir", "op", "simd"},
     "ops-tensor": {"base", "ir", "op"},
     "ops-nn": {"base", "ir", "op", "gemm", "simd"},
@@ -24,7 +26,10 @@ ALLOWED: dict[str, set[str]] = {
     "passes": {"base", "ir"},
     "exec": {"base", "ir", "op"},
     "session": {"base", "ir", "op", "exec", "passes", "proto"},
-    "ort-rs": {"base", "ir", "op", "session", "proto", "ops-math", "ops-tensor", "ops-nn", "ops-media", "ops-misc", "ops-ml"},
+    "ort-rs": {
+        *("base", "ir", "op", "cuda-provider", "session", "proto"),
+        *("ops-math", "ops-tensor", "ops-nn", "ops-media", "ops-misc", "ops-ml"),
+    },
     "testkit": {"base", "ir", "op", "proto"},
     "py": {"ort-rs"},
 }

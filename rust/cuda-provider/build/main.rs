@@ -23,7 +23,6 @@ const MARK: &str = "// compute:";
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels_cuda");
     println!("cargo:rerun-if-changed=build");
-    println!("cargo:rerun-if-changed={}", root.display());
     for variable in ["ORT_RS_PTX_DIR", "ORT_RS_PTX_OUT", "PYO3_PYTHON", "VIRTUAL_ENV", "PYTHONPATH"] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
@@ -69,8 +68,12 @@ fn images(root: &Path) -> Result<Vec<Image>, String> {
 
 fn sources(root: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = fs::read_dir(root).map_err(|e| format!("{} cannot be read: {e}", root.display()))?;
-    let mut files: Vec<PathBuf> =
-        entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "cu")).collect();
+    let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+    let is = |p: &Path, extension: &str| p.extension().is_some_and(|e| e == extension);
+    for path in files.iter().filter(|p| is(p, "cu") || is(p, "cuh")) {
+        println!("cargo:rerun-if-changed={}", path.display());
+    }
+    files.retain(|p| is(p, "cu"));
     files.sort();
     Ok(files)
 }
@@ -104,13 +107,11 @@ fn in_parallel<J: Sync, T: Send>(jobs: &[J], f: impl Fn(&J) -> Result<T, String>
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some((i, job)) = {
+        loop {
             let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            jobs.get(i).map(|j| (i, j))
-        } {
+            let Some(job) = jobs.get(i) else { return done };
             done.push((i, f(job)));
         }
-        done
     };
     let mut all: Vec<(usize, Result<T, String>)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();

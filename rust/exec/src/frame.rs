@@ -53,7 +53,12 @@ impl Frame {
             match memory.arenas.iter_mut().find(|(m, _)| m == place) {
                 Some((_, arena)) if arena.len() >= *bytes => {}
                 Some((_, arena)) => {
-                    *arena = target.owner_of(*place)?.allocate(bytes.next_power_of_two().min(bytes.saturating_add(bytes / 4)))?
+                    // The old arena goes first: a device may not have room for both.
+                    memory.bound = None;
+                    *arena = Buffer::uninit(0)?;
+                    let owner = target.owner_of(*place)?;
+                    let roomy = bytes.next_power_of_two().min(bytes.saturating_add(bytes / 4));
+                    *arena = owner.allocate(roomy).or_else(|_| owner.allocate(*bytes))?;
                 }
                 None => memory.arenas.push((*place, target.owner_of(*place)?.allocate(*bytes)?)),
             }

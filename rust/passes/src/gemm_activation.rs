@@ -4,7 +4,7 @@
 //! g = Gemm(a, b, c); y = LeakyRelu(g)    →    y = com.microsoft.FusedGemm(a, b, c) {activation="LeakyRelu", activation_alpha=0.01}
 //! ```
 
-use base::Result;
+use base::{DType, Result};
 use ir::{Attribute, NodeId, Patch};
 
 use crate::activation::{Activation, OF_GEMM};
@@ -21,6 +21,8 @@ pub(crate) const PASS: Pass = Pass {
 fn rule(cx: &Context<'_>, id: NodeId) -> Result<Option<Patch>> {
     let found = || {
         let activation = Activation::of(cx, cx.graph.node(id)).filter(|a| OF_GEMM.contains(&a.name))?;
+        // Of other types, there is no kernel with an activation.
+        cx.dtype(activation.input).filter(|d| matches!(d, DType::F32 | DType::F16 | DType::BF16))?;
         let (gemm, node) = cx.writer(activation.input, "Gemm").filter(|_| cx.is_private(activation.input))?;
         let fused = cx.oracle.operator(MICROSOFT, "FusedGemm")?;
         let mut attributes = node.attributes.clone();
@@ -55,6 +57,18 @@ mod tests {
             %z = com.microsoft.FusedGemm-1(%a, %b) {activation=\"Tanh\"}
             outputs %y, %z";
         check(&["gemm_activation"], text, after);
+    }
+
+    #[test]
+    fn doubles_stay() {
+        check_unchanged(
+            &["gemm_activation"],
+            "a: double[n, 3]
+             b: double[3, 4]
+             g = Gemm(a, b)
+             y = Relu(g)
+             -> y",
+        );
     }
 
     #[test]

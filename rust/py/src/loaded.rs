@@ -54,7 +54,7 @@ impl Loaded {
         options: SessionOptions,
         providers: Vec<(String, Vec<(String, String)>)>,
     ) -> Result<Self> {
-        let names: Vec<String> = providers.into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = providers.iter().map(|(name, _)| name.clone()).collect();
         let names = match options.selection() {
             _ if !names.is_empty() => names,
             Some(selection) => selection.providers(py, &origin.metadata(py)?)?,
@@ -62,6 +62,7 @@ impl Loaded {
         };
         let mut wanted = options.to_core(names);
         wanted.intra_op_threads = threads(options.use_per_session_threads, wanted.intra_op_threads)?;
+        wanted.provider_options = providers.into_iter().collect();
         let core = origin.load(py, environment()?, wanted);
         let core = match core {
             Err(Failure::Runtime(_)) if options.is_cancelled() => {

@@ -106,7 +106,8 @@ fn warn(py: Python<'_>, given: Vec<(String, Options)>, available: &[String]) -> 
     for (name, options) in given {
         if !available.contains(&name) {
             let available = available.join(", ");
-            say(format!("Specified provider '{name}' is not in available provider names.Available providers: '{available}'"))?;
+            let why = crate::environment::environment()?.absent(&name).map_or_else(String::new, |why| format!(". {name}: {why}"));
+            say(format!("Specified provider '{name}' is not in available provider names.Available providers: '{available}'{why}"))?;
         }
         if kept.iter().any(|(other, _)| *other == name) {
             say(format!("Duplicate provider '{name}' encountered, ignoring."))?;

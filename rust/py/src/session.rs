@@ -238,7 +238,12 @@ impl InferenceSession {
     /// The options that each provider was made with, as text.
     fn get_provider_options<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        self.loaded()?.core.providers().iter().try_for_each(|name| dict.set_item(name, PyDict::new(py)))?;
+        let core = &self.loaded()?.core;
+        for name in core.providers() {
+            let options = PyDict::new(py);
+            core.provider_options(&name).iter().try_for_each(|(key, value)| options.set_item(key, value))?;
+            dict.set_item(name, options)?;
+        }
         Ok(dict)
     }
 

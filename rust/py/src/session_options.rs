@@ -136,6 +136,7 @@ impl SessionOptions {
             cancel: self.cancel.clone(),
             given: self.given.clone(),
             providers,
+            provider_options: std::collections::BTreeMap::new(),
             config: self.config.entries().clone(),
         }
     }

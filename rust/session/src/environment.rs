@@ -55,17 +55,8 @@ impl Environment {
 
     /// The names of the providers that sessions can use here, the CPU last.
     pub fn providers(&self) -> Vec<String> {
-        let made = self.factories.iter().filter(|f| f.absent().is_none()).map(|f| f.name());
-        self.names(made)
-    }
-
-    /// The names of all providers, also of those that cannot be used here, the CPU last.
-    pub fn all_providers(&self) -> Vec<String> {
-        self.names(self.factories.iter().map(|f| f.name()))
-    }
-
-    fn names<'a>(&'a self, made: impl Iterator<Item = &'a str>) -> Vec<String> {
         let fixed = self.providers.iter().map(|p| p.name());
+        let made = self.factories.iter().filter(|f| f.absent().is_none()).map(|f| f.name());
         fixed.chain(made).chain([exec::CPU]).map(ToOwned::to_owned).collect()
     }
 

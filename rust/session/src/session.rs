@@ -210,6 +210,11 @@ impl Session {
         self.model.target.providers().iter().map(|p| p.name().to_owned()).collect()
     }
 
+    /// The options that provider `name` was made with, as they were given.
+    pub fn provider_options(&self, name: &str) -> &[(String, String)] {
+        self.options.provider_options.get(name).map_or(&[], Vec::as_slice)
+    }
+
     /// Which provider runs each node of the optimized graph, and why.
     pub fn placements(&self) -> &[Placement] {
         &self.placements

@@ -90,7 +90,7 @@ impl CudaKernel for Where {
         let kernel = format!("where_{}", x.dtype().size().unwrap_or_default());
         let n = output.len();
         let [c, x, y, to] = [c.address() as u64, x.address() as u64, y.address() as u64, output.address() as u64];
-        // SAFETY: the axes stay inside of the inputs and of the output, all of elements of that size; `movement.cu` declares these arguments.
+        // SAFETY: the axes stay inside of inputs and output, all of elements of that size; `movement.cu` declares these arguments.
         unsafe { cx.for_each(&kernel, n, (axes, c, x, y, to, n as u64)) }
     }
 }
