@@ -190,7 +190,8 @@ impl Builder {
         let environment = self.environment()?;
         let known = environment.providers();
         for name in &self.options.providers {
-            ensure!(known.contains(name), InvalidArgument, "there is no provider '{name}' here, only {}", known.join(", "));
+            let why = || environment.absent(name).map_or_else(String::new, |why| format!(": {why}"));
+            ensure!(known.contains(name), InvalidArgument, "there is no provider '{name}' here, only {}{}", known.join(", "), why());
         }
         Ok(Session::new(runtime::Session::load(&environment, source, self.options)?))
     }

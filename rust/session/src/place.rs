@@ -134,7 +134,9 @@ fn constant_copy(graph: &mut Graph, facts: &mut Facts, target: &Target, v: Value
         return Ok(None);
     }
     let (tensor, name) = (tensor.clone(), value.name.to_string());
-    let moved = target.copy_to(tensor.as_ref(), to).map_err(|e| e.at("Copy", &name))?;
+    let moved = target.copy_to(tensor.resident()?.as_ref(), to).map_err(|e| e.at("Copy", &name))?;
+    // The device has it now.
+    tensor.release();
     let copy = graph.add_value("");
     graph.value_mut(copy).constant = Some(moved.into());
     let fact = match facts.get(v) {
