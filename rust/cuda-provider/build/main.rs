@@ -4,6 +4,8 @@
 //! Else NVRTC makes it, which is looked for among Python's packages; neither a device nor a driver is needed. Where there is no NVRTC,
 //! the table is empty, and the crate runs on the CPU only. A kernel that does not compile fails the build.
 
+#![allow(clippy::print_stdout)] // Cargo is told so.
+
 mod nvrtc;
 mod python;
 mod table;
