@@ -150,7 +150,7 @@ impl Survey {
         ir::verify(&graph)?;
         let ports: Vec<&Port> = self.inputs.iter().chain(&self.overridable).collect();
         let mut facts = input_facts(&graph, &ports, true)?;
-        failures(&mut graph, &mut facts, &environment.target(&[]))
+        failures(&mut graph, &mut facts, &environment.target(&crate::Options::default())?)
     }
 }
 
