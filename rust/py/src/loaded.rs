@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ort_rs::runtime::{Options, Session};
+use ort_rs::runtime::Session;
 use ort_rs::{Error, ErrorKind, Optional, Port, Type, Value};
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
