@@ -14,7 +14,7 @@ fn branching() -> Builder {
     let branch = |op: &str| graph().node(op, &["h"], &["a"]).node("Add", &["a", "h"], &["r"]).output("r");
     model(21)
         .input("x", F32, &["n", "3"])
-        .constant("w", &Tensor::from_slice([3, 2], &[1f32, -2., 3., -4., 5., -6.]).unwrap())
+        .constant("w", &Tensor::from_slice([3, 2], &[1f32, -2., 3., -4., 5., -6.]).expect("six elements"))
         .input("c", Bool, &[])
         .node("MatMul", &["x", "w"], &["h"])
         .node("If", &["c"], &["b"])
@@ -27,7 +27,7 @@ fn branching() -> Builder {
 fn saved(level: Level, folder: &tempfile::TempDir) -> (Session, std::path::PathBuf) {
     let path = folder.path().join("saved.ort");
     let options = Options { level, optimized_model_path: Some(path.clone()), ..Options::default() };
-    (Session::load(&environment(), Source::Bytes(&branching().bytes()), options).unwrap(), path)
+    (Session::load(&environment(), Source::Bytes(&branching().bytes()), options).expect("a model that loads"), path)
 }
 
 fn with(key: &str, value: &str) -> Options {

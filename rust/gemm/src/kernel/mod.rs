@@ -94,6 +94,7 @@ impl<T: Scalar, const R: usize, const V: usize, const Q: usize> Kernel for WideT
 
     /// Elements are the same chains as in a [`Tile`].
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // Panels and vectors number addresses as well as sums.
     fn run<S: Simd>(self, s: S) {
         let TileArgs { k, mut a, mut b, ldb, c, ldc } = self.args;
         let lanes = T::lanes::<S>();

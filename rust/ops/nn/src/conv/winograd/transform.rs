@@ -112,9 +112,9 @@ impl<T: Scheme> Kernel for Output<'_, T> {
                 let mut check = s.zero();
                 for c in 0..T::OUT {
                     let column = T::output(s, column(&rows, c));
-                    for (r, v) in column.into_iter().enumerate().take(T::OUT) {
+                    for (row, v) in results.iter_mut().zip(column).take(T::OUT) {
                         check = s.fma(v, s.zero(), check);
-                        results[r][c] = v;
+                        row[c] = v;
                     }
                 }
                 if s.any(s.is_nan(check)) {
