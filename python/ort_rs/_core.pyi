@@ -60,6 +60,7 @@ __all__ = [
     "SparseTensor",
     "__version__",
     "check_and_normalize_provider_args",
+    "cli",
     "copy_tensors",
     "create_and_register_allocator",
     "create_and_register_allocator_v2",
