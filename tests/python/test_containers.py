@@ -13,8 +13,6 @@ from models import model
 from paired import assert_same
 
 X = np.array([1, 2], np.float32)
-# Strict: once the operators are there, these pass, and the mark has to go.
-needs_ml = pytest.mark.xfail(reason="DictVectorizer and ZipMap of ai.onnx.ml are not there yet", strict=True)
 REVERSE = model(
     "g (seq(float[n]) s) => (seq(float[n]) t) { i = Constant <value_int = 0> () f = SequenceAt(s, i) t = SequenceInsert(s, f) }"
 )
@@ -83,25 +81,21 @@ def dictionary_model(key: int) -> bytes:
     return encoded(oh.make_model(graph, opset_imports=[oh.make_opsetid("ai.onnx.ml", 1)], ir_version=8))
 
 
-@needs_ml
 @pytest.mark.parametrize("values", [[1.0, 2.0], [np.float32(1), np.float64(2)], [np.float32(1), 2]])
 def test_maps_from_words(values: list[Any]) -> None:
     assert_same(lambda ort: run(ort, dictionary_model(onnx.TensorProto.STRING), {"d": dict(zip("ca", values, strict=True))}))
 
 
-@needs_ml
 @pytest.mark.parametrize("keys", [[10, 30], [np.int64(30), np.int64(10)], [np.int32(20), np.int32(10)]])
 def test_maps_from_numbers(keys: list[Any]) -> None:
     assert_same(lambda ort: run(ort, dictionary_model(onnx.TensorProto.INT64), {"d": dict(zip(keys, [1.5, -2.0], strict=True))}))
 
 
-@needs_ml
 @pytest.mark.parametrize("given", [{1.5: 2.0}, {10: 1.0, "a": 2.0}, {np.float32(10): 1.0}])
 def test_keys_of_no_type(given: Any) -> None:
     assert_same(lambda ort: run(ort, dictionary_model(onnx.TensorProto.INT64), {"d": given}))
 
 
-@needs_ml
 @pytest.mark.parametrize("given", [{"a": 1.0}, {10: None}, {10: "x"}])
 def test_keys_and_values_of_another_type(given: Any) -> None:
     assert_same(lambda ort: run(ort, dictionary_model(onnx.TensorProto.INT64), {"d": given}), text=False)
@@ -120,7 +114,6 @@ def zipmap_model() -> bytes:
     return encoded(oh.make_model(graph, opset_imports=[oh.make_opsetid("ai.onnx.ml", 1)], ir_version=8))
 
 
-@needs_ml
 def test_maps_come_back_as_dictionaries() -> None:
     x = np.array([[0.25, 0.75], [1, 0]], np.float32)
     assert_same(lambda ort: run(ort, zipmap_model(), {"x": x}))

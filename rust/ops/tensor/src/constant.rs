@@ -103,7 +103,7 @@ mod tests {
 
     fn sparse(indices: Tensor) -> Result<Tensor> {
         let values = Tensor::from_slice([2], &[5f32, 6.]).unwrap();
-        let value = base::SparseTensor::coo(values, indices, [2, 3].into()).unwrap();
+        let value = base::SparseTensor::coo(values, indices, [2, 3].into())?;
         single(&CONSTANT, 12).attr("sparse_value", Attribute::Sparse(Arc::new(value))).tensor()
     }
 
