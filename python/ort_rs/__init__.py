@@ -5,6 +5,7 @@
 >>> outputs = session.run(None, {"x": x})  # doctest: +SKIP
 """
 
+from ort_rs import capi
 from ort_rs._compiler import (
     ModelCompiler,
     OrtExternalInitializerInfo,
@@ -106,6 +107,7 @@ __all__ = [
     "SessionOptions",
     "SparseTensor",
     "__version__",
+    "capi",
     "copy_tensors",
     "create_and_register_allocator",
     "create_and_register_allocator_v2",

@@ -16,7 +16,7 @@ MISTAKES = {
     "a copy is not waited for": ("product_mma", "wait_for_copies<1>", "wait_for_copies<2>"),
     "threads part at a barrier": ("product", "        BLOCK_BARRIER();\n        for", "        if (row) BLOCK_BARRIER();\n        for"),
     "a fragment is taken wrongly": ("product_mma", "(matrix >> outer_bit & 1)", "(matrix >> (1 - outer_bit) & 1)"),
-    "an edge is not checked": ("product", "first + x < size && start", "start"),
+    "an edge is not checked": ("product", "first + x < size && start", "first + x < size + TILE && start"),
 }
 
 

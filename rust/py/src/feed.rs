@@ -170,6 +170,10 @@ fn map(dict: &Bound<'_, PyDict>, ty: &Type, name: &str) -> Result<Value> {
 /// A value of a dictionary: a number or text is a tensor without axes.
 fn map_value(object: &Bound<'_, PyAny>, element: &Type, name: &str) -> Result<Value> {
     let Type::Tensor(dtype) = element else { return value(object, element, name) };
+    // numpy takes nothing for a number that is none.
+    if object.is_none() {
+        return Err(unlinked("value", object, dtype.name(), name));
+    }
     let py = object.py();
     let array = numpy(py)?.call_method1(intern!(py, "asarray"), (object, dtype::descr(py, *dtype)?));
     let array = array.map_err(|_| unlinked("value", object, dtype.name(), name))?;

@@ -62,7 +62,8 @@ impl Loaded {
         };
         let mut wanted = options.to_core(names);
         wanted.intra_op_threads = threads(options.use_per_session_threads, wanted.intra_op_threads)?;
-        wanted.provider_options = providers.into_iter().collect();
+        // The CPU has no options: what it is given is forgotten, as ONNX Runtime does.
+        wanted.provider_options = providers.into_iter().filter(|(name, _)| name != "CPUExecutionProvider").collect();
         let core = origin.load(py, environment()?, wanted);
         let core = match core {
             Err(Failure::Runtime(_)) if options.is_cancelled() => {
