@@ -49,7 +49,9 @@ impl Op for Stft {
                 ensure!(parts.known().is_none_or(|n| n == 1 || n == 2), InvalidGraph, "a signal has {parts} parts, neither 1 nor 2");
                 (batch.clone(), signal.clone())
             }
-            Some(dims) => bail!(InvalidGraph, "a signal must have three axes, not shape {dims:?}"),
+            // Exporters leave the axis of one part out, and ONNX Runtime takes that.
+            Some([batch, signal]) => (batch.clone(), signal.clone()),
+            Some(dims) => bail!(InvalidGraph, "a signal must have two or three axes, not shape {dims:?}"),
             None => (cx.fresh(), cx.fresh()),
         };
         let window = match cx.optional(2).map(|w| w.shape.as_deref()) {
@@ -96,12 +98,14 @@ struct Frames {
 
 impl StftKernel {
     fn frames(&self, cx: &Run<'_>) -> Result<Frames> {
-        let &[batch, signal, parts @ (1 | 2)] = cx.input(0)?.shape() else {
-            bail!(
+        let (batch, signal, parts) = match *cx.input(0)?.shape() {
+            [batch, signal, parts @ (1 | 2)] => (batch, signal, parts),
+            [batch, signal] => (batch, signal, 1),
+            ref shape => bail!(
                 InvalidArgument,
-                "a signal must have a batch, a length, and one or two parts, not shape {}",
-                Shape::from(cx.input(0)?.shape())
-            );
+                "a signal must have a batch, a length, and perhaps one or two parts, not shape {}",
+                Shape::from(shape)
+            ),
         };
         let step = int(cx.input(1)?)?;
         let window = cx.optional(2)?.map(|w| w.shape());
@@ -171,6 +175,8 @@ mod tests {
             let expected = single(&DFT, 20).attr("onesided", onesided).input([5, 1], &frame).tensor().unwrap();
             let actual = &t.slice::<f64>().unwrap()[(4 + 2) * bins * 2..][..bins * 2];
             assert_eq!(actual, expected.slice::<f64>().unwrap());
+            let flat = single(&STFT, 17).attr("onesided", onesided).input([2, 11], &x).input([], &[2i64]).input([5], &window);
+            assert_eq!(flat.tensor().unwrap().slice::<f64>().unwrap(), t.slice::<f64>().unwrap());
         }
     }
 
@@ -196,6 +202,6 @@ mod tests {
             s().input([], &[1i64]).input([3], &[1f32; 3]).input([], &[4i64]).run(1).unwrap_err().detail().contains("frame_length is 4")
         );
         assert!(s().input([], &[1i64]).input([1, 3], &[1f32; 3]).run(1).is_err());
-        assert!(single(&STFT, 17).input([8, 1], &x).input([], &[1i64]).run(1).is_err());
+        assert!(single(&STFT, 17).input([8], &x).input([], &[1i64]).run(1).is_err());
     }
 }
