@@ -38,13 +38,6 @@ pub use inputs::Inputs;
 pub use outputs::Outputs;
 pub use session::Session;
 
-// Faces find these in `runtime`, where they are documented; at the root they stay under the names that they had there.
-#[doc(hidden)]
-pub use runtime::{
-    Buffer, Destination, Environment, Foreign, Given, Layout, Memory, Node, OpDef, Options, Places, Provider, Ran, Registry, Seen, Source,
-    check_bools, knobs, operators, packed, threads,
-};
-
 /// The snippets of the guide, run as tests of documentation.
 #[cfg(doctest)]
 mod guide {

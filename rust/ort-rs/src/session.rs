@@ -1,11 +1,9 @@
 //! A model, ready to run.
 
 use std::fmt;
-use std::ops::Deref;
 
 use base::Result;
 
-use crate::runtime::{Environment, Options, Source};
 use crate::{Builder, Inputs, Metadata, Outputs, Placement, Port, RunOptions, runtime};
 
 /// A model, ready to run; from any number of threads at once.
@@ -32,22 +30,6 @@ impl Session {
     /// ```
     pub fn builder() -> Builder {
         Builder::default()
-    }
-
-    /// Loads the model at `source` for an environment of one's own.
-    ///
-    /// # Errors
-    /// As [`Builder::from_file`].
-    ///
-    /// ```
-    /// # use ort_rs::{Session, runtime::{Options, Source, environment}};
-    /// let environment = environment([])?;
-    /// let bytes = std::fs::read("examples/digits/digits.onnx").unwrap();
-    /// let session = Session::load(&environment, Source::Bytes(&bytes), Options::default())?;
-    /// # Ok::<(), ort_rs::Error>(())
-    /// ```
-    pub fn load(environment: &Environment, source: Source<'_>, options: Options) -> Result<Self> {
-        runtime::Session::load(environment, source, options).map(Self::new)
     }
 
     pub(crate) fn new(core: runtime::Session) -> Self {
@@ -192,14 +174,5 @@ impl Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("inputs", &self.inputs()).field("outputs", &self.outputs()).finish_non_exhaustive()
-    }
-}
-
-/// A session is one of the runtime, whose further methods it has.
-impl Deref for Session {
-    type Target = runtime::Session;
-
-    fn deref(&self) -> &runtime::Session {
-        &self.core
     }
 }

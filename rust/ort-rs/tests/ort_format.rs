@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use base::DType::{Bool, F32};
 use common::{elements, environment, run, tensor};
-use ort_rs::{Buffer, ErrorKind, Level, Options, Session, Source, Tensor};
+use ort_rs::runtime::{Buffer, Options, Session, Source};
+use ort_rs::{ErrorKind, Level, Tensor};
 use testkit::{Builder, graph, model};
 
 fn branching() -> Builder {

@@ -9,7 +9,7 @@ use numpy::npyffi::{
     PY_ARRAY_API, npy_intp,
 };
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use ort_rs::Buffer;
+use ort_rs::runtime::Buffer;
 use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;

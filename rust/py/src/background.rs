@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use ort_rs::threads::Threads;
+use ort_rs::runtime::threads::Threads;
 
 use crate::error::{Result, runtime_error};
 

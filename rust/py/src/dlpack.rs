@@ -4,7 +4,8 @@ use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use ort_rs::{Buffer, DType, Foreign, Layout, Shape, Tensor};
+use ort_rs::runtime::{Buffer, Foreign, Layout};
+use ort_rs::{DType, Shape, Tensor};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;

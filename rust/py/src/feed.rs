@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use ort_rs::{Buffer, DType, Error, ErrorKind, Foreign, Layout, Map, Optional, Sequence, Shape, Tensor, Type, Value, packed};
+use ort_rs::runtime::{Buffer, Foreign, Layout, packed};
+use ort_rs::{DType, Error, ErrorKind, Map, Optional, Sequence, Shape, Tensor, Type, Value};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};

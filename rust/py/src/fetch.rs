@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ort_rs::{Buffer, DType, Map, Tensor, Value, packed};
+use ort_rs::runtime::{Buffer, packed};
+use ort_rs::{DType, Map, Tensor, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use ort_rs::{Buffer, DType, Destination, Foreign, Layout, Shape, Tensor, Type, Value};
+use ort_rs::runtime::{Buffer, Destination, Foreign, Layout};
+use ort_rs::{DType, Shape, Tensor, Type, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use smallvec::SmallVec;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use ort_rs::{DType, Layout, Optional, Shape, Tensor, Type, Value};
+use ort_rs::runtime::Layout;
+use ort_rs::{DType, Optional, Shape, Tensor, Type, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;

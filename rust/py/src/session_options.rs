@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ort_rs::threads::Cancel;
-use ort_rs::{Buffer, Error, ErrorKind, Foreign, Given, Level, Options};
+use ort_rs::runtime::threads::Cancel;
+use ort_rs::runtime::{Buffer, Foreign, Given, Options};
+use ort_rs::{Error, ErrorKind, Level};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;

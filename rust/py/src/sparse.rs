@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use numpy::PyUntypedArray;
-use ort_rs::{DType, Places, Tensor, Value};
+use ort_rs::runtime::Places;
+use ort_rs::{DType, Tensor, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
