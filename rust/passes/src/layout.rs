@@ -5,13 +5,15 @@
 //!     →    x' = ai.ort_rs.Reorder(x) {block=8}; a' = Conv(x', W); b' = Relu(a'); y' = Conv(b', V); y = ai.ort_rs.Reorder(y') {block=0}
 //! ```
 //!
-//! A chain is worth it when its nodes with weights outnumber half of the reorders at its borders.
+//! A chain is worth it when its nodes with weights outnumber half of the reorders at its borders. Convolutions of fewer channels than a
+//! block has read them as they are: `y' = ai.ort_rs.ConvReorder(x, W) {block=8}`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base::{DType, Layout, Result};
 use ir::{Attribute, Attributes, Fact, Layouts, Loaded, Node, NodeId, OpKey, Patch, ValueId};
 
+use crate::context::is_microsoft;
 use crate::{Context, Level, Pass, Rewriter, Rule};
 
 pub(crate) const PASS: Pass = Pass {
@@ -131,13 +133,28 @@ impl Chain {
         borders < 2 * weighted.count()
     }
 
+    /// Whether node `id` is a convolution of few channels that come from outside, which it reads dense.
+    fn begins(&self, cx: &Context<'_>, id: NodeId, block: u8) -> bool {
+        let node = cx.graph.node(id);
+        let Some(x) = node.input(0).filter(|_| self.taken[&id] == [0]) else { return false };
+        let few = || cx.dims(x)?.get(1)?.known().map(|channels| channels < i64::from(block));
+        let alone = matches!(node.attributes.get("group"), None | Some(Attribute::Int(1)));
+        let outside = cx.any_writer(x).is_none_or(|(w, n)| !self.taken.contains_key(&w) && &*n.key.domain != DOMAIN);
+        (node.is("Conv") || is_microsoft(node, "FusedConv")) && alone && outside && few() == Some(true)
+    }
+
     /// The chain with blocked values, and reorders where values enter and leave it.
     fn blocked(&self, cx: &Context<'_>, block: u8) -> Patch {
         let mut patch = Patch::new(cx.graph);
         let mut blocked: HashMap<ValueId, ValueId> = HashMap::new();
         for id in &self.nodes {
             let mut node = Node { loaded: Loaded::default(), ..cx.graph.node(*id).clone() };
-            for i in &self.taken[id] {
+            let begins = self.begins(cx, *id, block);
+            if begins {
+                node.key = OpKey::new(DOMAIN, "ConvReorder", 1);
+                node.attributes.insert("block".to_owned(), Attribute::Int(block.into()));
+            }
+            for i in self.taken[id].iter().filter(|_| !begins) {
                 if let Some(Some(v)) = node.inputs.get_mut(*i) {
                     *v = *blocked.entry(*v).or_insert_with(|| entered(cx, &mut patch, *v, block));
                 }
@@ -184,25 +201,24 @@ mod tests {
         let text = format!("{HEAD}\na = Conv(x, v)\nb = Relu(a)\nc = Conv(b, w)\nd = Add(c, a)\ny = Conv(d, w)\n-> y");
         let (model, _) = optimized(&text, &only(&["layout"]));
         let after = "
-            %#1 = ai.ort_rs.Reorder-1(%x) {block=BLOCK}
-            %#2 = Conv-11(%#1, %v)
-            %#3 = Relu-14(%#2)
-            %#4 = Conv-11(%#3, %w)
-            %#5 = Add-14(%#4, %#2)
-            %#6 = Conv-11(%#5, %w)
-            %y = ai.ort_rs.Reorder-1(%#6) {block=0}
+            %#1 = ai.ort_rs.ConvReorder-1(%x, %v) {block=BLOCK}
+            %#2 = Relu-14(%#1)
+            %#3 = Conv-11(%#2, %w)
+            %#4 = Add-14(%#3, %#1)
+            %#5 = Conv-11(%#4, %w)
+            %y = ai.ort_rs.Reorder-1(%#5) {block=0}
             outputs %y";
         let block = ops_nn::channel_block();
         assert_eq!(model.lines(), after.trim().replace("            ", "").replace("BLOCK", &block.to_string()));
         let layout = |n: &ir::Node| model.facts.fact(n.output(0).unwrap()).unwrap().layout.clone();
-        assert_eq!(model.graph.nodes().filter(|(_, n)| layout(n) == base::Layout::Blocked(block)).count(), 6);
+        assert_eq!(model.graph.nodes().filter(|(_, n)| layout(n) == base::Layout::Blocked(block)).count(), 5);
     }
 
     #[test]
     fn values_that_others_read_come_back() {
         let text = format!("{HEAD}\na = Conv(x, v)\nb = Conv(a, w)\nc = Conv(b, w)\nd = Softmax(b)\n-> c, d");
         let (model, _) = optimized(&text, &only(&["layout"]));
-        assert_eq!(model.lines().matches(&format!("{{block={}}}", ops_nn::channel_block())).count(), 1);
+        assert_eq!(model.lines().matches(&format!("ConvReorder-1(%x, %v) {{block={}}}", ops_nn::channel_block())).count(), 1);
         assert_eq!(model.lines().matches("{block=0}").count(), 2);
         assert!(model.lines().ends_with("outputs %c, %d"));
     }
