@@ -5,7 +5,8 @@
 //!     →    x' = ai.ort_rs.Reorder(x) {block=8}; a' = Conv(x', W); b' = Relu(a'); y' = Conv(b', V); y = ai.ort_rs.Reorder(y') {block=0}
 //! ```
 //!
-//! A chain is worth it when its nodes with weights outnumber half of the reorders at its borders. Convolutions of fewer channels than a
+//! A chain is worth it when its nodes with weights outnumber half of the reorders at its borders; kernels of one element count a quarter,
+//! since without blocks they are matrix products. Convolutions of fewer channels than a
 //! block has read them as they are: `y' = ai.ort_rs.ConvReorder(x, W) {block=8}`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -104,6 +105,15 @@ fn chains(cx: &Context<'_>, order: &[NodeId], block: u8) -> Vec<Chain> {
     chains.into_iter().filter(|c| c.is_worth_it(cx)).collect()
 }
 
+/// What `node` gains by blocks, in quarters of a reorder of both its sides.
+fn weight(cx: &Context<'_>, node: &Node) -> usize {
+    let Some(weights) = node.input(1).filter(|w| cx.constant(*w).is_some_and(|w| w.len() > 1)) else { return 0 };
+    let is_point = cx.dims(weights).is_some_and(|d| d.len() > 2 && d[2..].iter().all(|k| k.is(1)));
+    let strides = node.attributes.get("strides");
+    let in_steps_of_one = strides.is_none_or(|s| matches!(s, Attribute::Ints(s) if s.iter().all(|s| *s == 1)));
+    if is_point && in_steps_of_one { 1 } else { 4 }
+}
+
 impl Chain {
     fn takes(&self, node: &Node, id: NodeId, v: ValueId) -> bool {
         self.taken
@@ -127,10 +137,9 @@ impl Chain {
     }
 
     fn is_worth_it(&self, cx: &Context<'_>) -> bool {
-        let weighted =
-            self.nodes.iter().filter(|id| cx.graph.node(**id).input(1).is_some_and(|w| cx.constant(w).is_some_and(|w| w.len() > 1)));
         let borders = self.entering(cx).len() + self.written(cx).filter(|v| self.leaves(cx, *v)).count();
-        borders < 2 * weighted.count()
+        let quarters = self.nodes.iter().map(|id| weight(cx, cx.graph.node(*id))).sum::<usize>();
+        2 * borders < quarters
     }
 
     /// Whether node `id` is a convolution of few channels that come from outside, which it reads dense.
@@ -192,20 +201,21 @@ mod tests {
     const HEAD: &str = "
         x: float[1, 3, 8, 8]
         z: float[1, 16, 8, 8]
-        v: float[16, 3, 1, 1] = ~
-        w: float[16, 16, 1, 1] = ~
+        v: float[16, 3, 3, 3] = ~
+        w: float[16, 16, 3, 3] = ~
         k: float[] = 2";
+    const PADS: &str = "{pads=[1, 1, 1, 1]}";
 
     #[test]
     fn chains_stay_blocked() {
-        let text = format!("{HEAD}\na = Conv(x, v)\nb = Relu(a)\nc = Conv(b, w)\nd = Add(c, a)\ny = Conv(d, w)\n-> y");
+        let text = format!("{HEAD}\na = Conv(x, v) {PADS}\nb = Relu(a)\nc = Conv(b, w) {PADS}\nd = Add(c, a)\ny = Conv(d, w) {PADS}\n-> y");
         let (model, _) = optimized(&text, &only(&["layout"]));
         let after = "
-            %#1 = ai.ort_rs.ConvReorder-1(%x, %v) {block=BLOCK}
+            %#1 = ai.ort_rs.ConvReorder-1(%x, %v) {block=BLOCK, pads=[1, 1, 1, 1]}
             %#2 = Relu-14(%#1)
-            %#3 = Conv-11(%#2, %w)
+            %#3 = Conv-11(%#2, %w) {pads=[1, 1, 1, 1]}
             %#4 = Add-14(%#3, %#1)
-            %#5 = Conv-11(%#4, %w)
+            %#5 = Conv-11(%#4, %w) {pads=[1, 1, 1, 1]}
             %y = ai.ort_rs.Reorder-1(%#5) {block=0}
             outputs %y";
         let block = ops_nn::channel_block();
@@ -216,22 +226,29 @@ mod tests {
 
     #[test]
     fn values_that_others_read_come_back() {
-        let text = format!("{HEAD}\na = Conv(x, v)\nb = Conv(a, w)\nc = Conv(b, w)\nd = Softmax(b)\n-> c, d");
+        let text = format!("{HEAD}\na = Conv(x, v) {PADS}\nb = Conv(a, w) {PADS}\nc = Conv(b, w) {PADS}\nd = Softmax(b)\n-> c, d");
         let (model, _) = optimized(&text, &only(&["layout"]));
-        assert_eq!(model.lines().matches(&format!("ConvReorder-1(%x, %v) {{block={}}}", ops_nn::channel_block())).count(), 1);
+        assert_eq!(model.lines().matches(&format!("ConvReorder-1(%x, %v) {{block={}, pads", ops_nn::channel_block())).count(), 1);
         assert_eq!(model.lines().matches("{block=0}").count(), 2);
         assert!(model.lines().ends_with("outputs %c, %d"));
     }
 
     #[test]
     fn one_convolution_alone_is_not_worth_it() {
-        check_unchanged(&["layout"], &format!("{HEAD}\na = Conv(x, v)\ny = Softmax(a)\n-> y"));
+        check_unchanged(&["layout"], &format!("{HEAD}\na = Conv(x, v) {PADS}\ny = Softmax(a)\n-> y"));
+    }
+
+    #[test]
+    fn matrix_products_stay_dense() {
+        let head = HEAD.replace("3, 3]", "1, 1]");
+        check_unchanged(&["layout"], &format!("{head}\na = Conv(x, v)\nb = Relu(a)\nc = Conv(b, w)\ny = Conv(c, w)\n-> y"));
     }
 
     #[test]
     fn padding_lanes_stay_zero() {
-        let text =
-            format!("{HEAD}\nu: float[12, 3, 1, 1] = ~\nt: float[16, 12, 1, 1] = ~\na = Conv(x, u)\nb = Sigmoid(a)\ny = Conv(b, t)\n-> y");
+        let text = format!(
+            "{HEAD}\nu: float[12, 3, 3, 3] = ~\nt: float[16, 12, 3, 3] = ~\na = Conv(x, u) {PADS}\nb = Sigmoid(a)\ny = Conv(b, t) {PADS}\n-> y"
+        );
         check_unchanged(&["layout"], &text);
     }
 }

@@ -119,6 +119,8 @@ pub(super) struct TileArgs<'a> {
 trait Spaced {
     /// Where position `p` reads, given the addresses of all positions.
     fn at<S: Simd>(from: &[*const f32; MAX_POSITIONS], p: usize) -> *const f32;
+    /// How far position `p` goes on from one run to the next, given the same of all positions.
+    fn next(next: &[usize; MAX_POSITIONS], p: usize) -> usize;
 }
 
 struct Any;
@@ -129,12 +131,22 @@ impl Spaced for Any {
     fn at<S: Simd>(from: &[*const f32; MAX_POSITIONS], p: usize) -> *const f32 {
         from[p]
     }
+
+    #[inline(always)]
+    fn next(next: &[usize; MAX_POSITIONS], p: usize) -> usize {
+        next[p]
+    }
 }
 
 impl Spaced for Vectors {
     #[inline(always)]
     fn at<S: Simd>(from: &[*const f32; MAX_POSITIONS], p: usize) -> *const f32 {
         from[0].wrapping_add(p * S::LANES)
+    }
+
+    #[inline(always)]
+    fn next(next: &[usize; MAX_POSITIONS], _: usize) -> usize {
+        next[0]
     }
 }
 
@@ -167,6 +179,9 @@ impl<E: Spaced, const P: usize, const B: usize> Kernel for Tile<'_, E, P, B> {
             let (mut from, mut row) = (tap.from, tap.weights);
             for run in 0..a.channels.runs {
                 let len = if run + 1 == a.channels.runs { a.channels.last } else { a.channels.len };
+                for p in 0..P {
+                    s.prefetch(E::at::<S>(&from, p).wrapping_add(E::next(&tap.next, p)));
+                }
                 for channel in 0..len {
                     // SAFETY: the tap's addresses are good for its runs of channels, the weights for all of them.
                     unsafe {
