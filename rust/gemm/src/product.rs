@@ -97,6 +97,20 @@ pub fn gemm<'a, T: Scalar>(
     gemm_batched(&Batch::default(), a, b, epilogue, c, scratch)
 }
 
+/// `c = c + a * b`, for types that are their own accumulators: the sums go on from what `c` holds.
+///
+/// # Errors
+/// As [`gemm`]; `NotImplemented` for other types.
+pub fn gemm_onto<'a, T: Scalar>(a: impl Into<Lhs<'a, T>>, b: &PackedB<T>, c: MatMut<'_, T>, scratch: &mut [u8]) -> Result<()> {
+    ensure!(T::IS_ACC, NotImplemented, "adding products to a result of {}", T::DTYPE);
+    let epilogue = Epilogue::default();
+    let job = Job::new(b.isa, &Batch::default(), a.into(), b.into(), &epilogue, c)?;
+    if job.is_empty() {
+        return Ok(());
+    }
+    T::run(b.isa, Run { job: Job { onto: true, ..job }, scratch })
+}
+
 /// [`gemm`] for each product of a batch; the matrices given are those of the first product, their slices those of all.
 ///
 /// # Errors
@@ -164,6 +178,8 @@ struct Job<'a, T: Scalar> {
     epilogue: &'a Epilogue<'a, T>,
     c: Shared<T>,
     ldc: usize,
+    /// Whether the products are added to what the result holds.
+    onto: bool,
 }
 
 impl<'a, T: Scalar> Job<'a, T> {
@@ -189,6 +205,7 @@ impl<'a, T: Scalar> Job<'a, T> {
             epilogue,
             c: Shared(c.data.as_mut_ptr()),
             ldc: c.row_stride,
+            onto: false,
         };
         if !job.is_empty() {
             job.check(c.data.len())?;

@@ -113,9 +113,17 @@ impl<T: Scalar, const R: usize, const V: usize, const Q: usize> Kernel for WideT
     #[inline(always)]
     #[allow(clippy::needless_range_loop)] // Panels and vectors number addresses as well as sums.
     fn run<S: Simd>(self, s: S) {
-        let TileArgs { k, mut a, mut b, ldb, c, ldc, begun: _ } = self.args;
+        let TileArgs { k, mut a, mut b, ldb, c, ldc, begun } = self.args;
         let lanes = T::lanes::<S>();
         let mut acc = [[[T::splat(s, <T::Acc>::default()); V]; Q]; R];
+        if let Some(sums) = begun {
+            for (r, panels) in acc.iter_mut().enumerate() {
+                for (i, x) in panels.iter_mut().flatten().enumerate() {
+                    // SAFETY: each row of the sums holds the vectors of all panels.
+                    *x = unsafe { T::load_acc(s, sums.add(r * ldc + i * lanes)) };
+                }
+            }
+        }
         for _ in 0..k {
             // SAFETY: each step of `b` holds `V` vectors in each panel, each step of `a` holds `R` values.
             unsafe {

@@ -248,10 +248,10 @@ impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
     ///
     /// # Safety
     /// The panels hold the place's steps of its rows and of a whole tile's columns; `c` points to the place, which nobody else touches, and
-    /// which holds what the steps before gave.
+    /// which holds the sums so far, if any.
     unsafe fn tile(&self, at: Place, a: *const T::Acc, b: *const T, ldb: usize, apart: usize, c: *mut T) {
         let (shape, s) = (&self.blocking.tile, self.s);
-        let (first, last) = (at.steps.start == 0, at.steps.end == self.job.k);
+        let (fresh, last) = (at.steps.start == 0 && !self.job.onto, at.steps.end == self.job.k);
         let vectors = at.cols.div_ceil(shape.lanes);
         let whole = vectors * shape.lanes == at.cols;
         let compute = |c: *mut T::Acc, ldc: usize, begun: Option<*const T::Acc>| {
@@ -260,23 +260,23 @@ impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
             unsafe { if at.panels > 1 { wide_tile(s, at.height, args, apart) } else { T::tile(s, at.height, vectors, args) } }
         };
         if T::IS_ACC && whole && (!last || self.job.epilogue.is_plain()) {
-            compute(c.cast(), self.job.ldc, (!first).then_some(c.cast_const().cast()));
+            compute(c.cast(), self.job.ldc, (!fresh).then_some(c.cast_const().cast()));
             return;
         }
         let mut buffer = Buffer::<T::Acc>(MaybeUninit::uninit());
         let (sums, ldt): (*mut T::Acc, usize) = (buffer.0.as_mut_ptr().cast(), at.panels * shape.cols);
-        if !first {
-            // SAFETY: steps are cut only where the result holds sums; the buffer holds the tile.
+        if !fresh {
+            // SAFETY: sums are cut, or begun, only where the result holds them; the buffer holds the tile.
             unsafe { copy_rows(c.cast_const().cast(), self.job.ldc, sums, ldt, at.height, at.cols) };
         }
-        compute(sums, ldt, (!first).then_some(sums.cast_const()));
+        compute(sums, ldt, (!fresh).then_some(sums.cast_const()));
         if !last {
             // SAFETY: as above.
             unsafe { copy_rows(sums.cast_const(), ldt, c.cast(), self.job.ldc, at.height, at.cols) };
             return;
         }
         let finish = Finish {
-            tile: sums.cast_const(),
+            tile: sums,
             ldt,
             rows: at.height,
             cols: at.cols,

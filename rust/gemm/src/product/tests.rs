@@ -481,3 +481,22 @@ fn given_scratch_is_enough() {
         }
     }
 }
+
+#[test]
+fn products_onto_what_is_there() {
+    for isa in isa::available() {
+        for (m, k, n) in [(1, 7, 130), (2, 9, 33), (4, 3, 17), (30, 1030, 35), (3, 0, 5)] {
+            let (a, b, begun) = (values::<f32>(m * k, 0), values::<f32>(k * n, 5), values::<f32>(m * n, 9));
+            let (a, b) = (Mat::row_major(&a, m, k).unwrap(), Mat::row_major(&b, k, n).unwrap());
+            let mut c = begun.clone();
+            gemm_onto(a, &PackedB::on(isa, b).unwrap(), MatMut::row_major(&mut c, m, n).unwrap(), &mut []).unwrap();
+            for (x, &y) in c.iter().enumerate() {
+                let want = (0..k).fold(begun[x], |c, p| f32::step(isa, at(&a, x / n, p), at(&b, p, x % n), c));
+                assert_eq!(y, want, "{isa:?} {m}x{k}x{n} {x}");
+            }
+        }
+    }
+    let half = [f16::ZERO];
+    let (a, b) = (Mat::row_major(&half, 1, 1).unwrap(), PackedB::new(Mat::row_major(&half, 1, 1).unwrap()).unwrap());
+    assert!(gemm_onto(a, &b, MatMut::row_major(&mut [f16::ZERO], 1, 1).unwrap(), &mut []).is_err());
+}
