@@ -75,6 +75,15 @@ struct SumOf {
     template <class R> DEVICE static R none() { return R(0); }
     template <class R> DEVICE static R both(R a, R b) { return a + b; }
 };
+struct ProductOf {
+    template <class R> DEVICE static R none() { return R(1); }
+    template <class R> DEVICE static R both(R a, R b) { return a * b; }
+};
+struct SmallestOf {
+    template <class R> DEVICE static R none() { return R(infinity()); }
+    // NaN wins.
+    template <class R> DEVICE static R both(R a, R b) { return a < b || a != a ? a : b; }
+};
 struct LargestOf {
     template <class R> DEVICE static R none() { return R(-infinity()); }
     // NaN wins.

@@ -32,7 +32,16 @@ UNARY(Reciprocal, R(1) / x)
 UNARY(Erf, erf(x))
 UNARY(Sin, sin(x))
 UNARY(Cos, cos(x))
+UNARY(Tan, tan(x))
+UNARY(Asin, asin(x))
+UNARY(Acos, acos(x))
+UNARY(Atan, atan(x))
+UNARY(Sinh, sinh(x))
+UNARY(Cosh, cosh(x))
 UNARY(Tanh, tanh(x))
+UNARY(Asinh, asinh(x))
+UNARY(Acosh, acosh(x))
+UNARY(Atanh, atanh(x))
 UNARY(Sigmoid, sigmoid(x))
 UNARY(Softplus, softplus(x))
 UNARY(Softsign, softsign(x))
@@ -40,8 +49,30 @@ UNARY(Relu, relu(x))
 UNARY(LeakyRelu, leaky_relu(x, a))
 UNARY(ThresholdedRelu, x > a || x != x ? x : R(0))
 UNARY(Elu, elu(x, a))
+UNARY(Selu, b * elu(x, a))
+UNARY(Celu, x >= R(0) ? x : a * expm1(x / a))
+UNARY(Mish, x * tanh(softplus(x)))
+UNARY(Shrink, x > b ? x - a : x < -b ? x + a : R(0))
 UNARY(HardSigmoid, hard_sigmoid(x, a, b))
 UNARY(HardSwish, hard_swish(x))
 UNARY(Swish, swish(x, a))
 UNARY(QuickGelu, swish(x, a))
 UNARY(Gelu, a == R(0) ? gelu(x) : gelu_tanh(x))
+
+// What is not a float.
+#define BITS(name, suffix, T, expression) \
+    KERNEL(256, unary_##name##_##suffix, const T* from, T* y, uint64_t n, float, float) { \
+        for (uint64_t i = first_index(); i < n; i += index_step()) { \
+            const T x = from[i]; \
+            y[i] = expression; \
+        } \
+    }
+
+BITS(Not, bool, bool, !x)
+BITS(BitwiseNot, u8, uint8_t, ~x)
+BITS(BitwiseNot, i32, int32_t, ~x)
+BITS(BitwiseNot, i64, int64_t, ~x)
+BITS(Neg, i32, int32_t, static_cast<int32_t>(0u - static_cast<uint32_t>(x)))
+BITS(Neg, i64, int64_t, static_cast<int64_t>(uint64_t{0} - static_cast<uint64_t>(x)))
+BITS(Abs, i32, int32_t, x < 0 ? static_cast<int32_t>(0u - static_cast<uint32_t>(x)) : x)
+BITS(Abs, i64, int64_t, x < 0 ? static_cast<int64_t>(uint64_t{0} - static_cast<uint64_t>(x)) : x)

@@ -37,6 +37,7 @@ long long number(const char* name, long long otherwise) {
 }
 
 struct Stream {
+    int device = 0;
     std::deque<std::function<void()>> work;
     // Pieces of work that were done.
     uint64_t done = 0;
@@ -50,10 +51,12 @@ struct Event {
 struct Driver {
     std::recursive_mutex mutex;
     std::map<Address, size_t> memory;
+    // The device of each allocation.
+    std::map<Address, int> home;
     std::map<Address, size_t> pinned;
-    size_t used = 0;
+    std::map<int, size_t> used;
     std::set<Stream*> streams;
-    Stream null_stream;
+    std::map<int, Stream> null_streams;
 };
 
 Driver& driver() {
@@ -71,7 +74,10 @@ void log_line(const std::string& line) {
     }
 }
 
-Stream& stream_of(void* stream) { return stream ? *static_cast<Stream*>(stream) : driver().null_stream; }
+// The device whose context is current in this thread.
+thread_local int current = 0;
+
+Stream& stream_of(void* stream) { return stream ? *static_cast<Stream*>(stream) : driver().null_streams[current]; }
 
 // Does the work of a stream until `upto` pieces of it are done.
 void run(Stream& stream, uint64_t upto) {
@@ -84,7 +90,7 @@ void run(Stream& stream, uint64_t upto) {
 }
 
 void run_all() {
-    run(driver().null_stream, UINT64_MAX);
+    for (auto& [device, stream] : driver().null_streams) run(stream, UINT64_MAX);
     for (Stream* stream : driver().streams) run(*stream, UINT64_MAX);
 }
 
@@ -96,6 +102,13 @@ bool inside(const std::map<Address, size_t>& memory, Address at, size_t n) {
     if (after == memory.begin()) return false;
     const auto& [start, len] = *std::prev(after);
     return at - start <= len && n <= len - (at - start);
+}
+
+// Whether they lie in one allocation of the device of `stream`.
+bool on_device(void* stream, Address at, size_t n) {
+    if (!inside(driver().memory, at, n)) return false;
+    const int device = stream ? static_cast<Stream*>(stream)->device : current;
+    return std::prev(driver().home.upper_bound(at))->second == device;
 }
 
 Address address(const void* p) { return reinterpret_cast<Address>(p); }
@@ -111,7 +124,9 @@ struct Module {
     std::map<std::string, Function> functions;
 };
 
-int context;
+// A context is the address of one of these, by device.
+constexpr int MOST_DEVICES = 16;
+int contexts[MOST_DEVICES];
 
 }  // namespace
 
@@ -157,16 +172,29 @@ Status cuDeviceGetAttribute(int* value, int attribute, int) {
     return attribute == 75 || attribute == 76 ? SUCCESS : INVALID_VALUE;
 }
 
-Status cuDevicePrimaryCtxRetain(void** to, int) {
-    *to = &context;
+Status cuDevicePrimaryCtxRetain(void** to, int device) {
+    *to = &contexts[device];
+    return device < MOST_DEVICES ? SUCCESS : INVALID_VALUE;
+}
+
+Status cuCtxSetCurrent(void* given) {
+    const int* context = static_cast<int*>(given);
+    if (context < contexts || context >= contexts + MOST_DEVICES) return INVALID_VALUE;
+    current = static_cast<int>(context - contexts);
     return SUCCESS;
 }
 
-Status cuCtxSetCurrent(void* given) { return given == &context ? SUCCESS : INVALID_VALUE; }
+Status cuCtxSynchronize() {
+    LOCK;
+    log_line("synchronize");
+    run_all();
+    return SUCCESS;
+}
 
 Status cuStreamCreate(void** to, unsigned) {
     LOCK;
     Stream* stream = new Stream;
+    stream->device = current;
     driver().streams.insert(stream);
     *to = stream;
     return SUCCESS;
@@ -224,11 +252,12 @@ Status cuMemAlloc_v2(Address* to, size_t n) {
     LOCK;
     const auto limit = static_cast<size_t>(number("FAKE_CUDA_MEMORY", INT64_MAX));
     if (n == 0) return INVALID_VALUE;
-    void* p = n <= limit - driver().used ? aligned_alloc(256, (n + 255) / 256 * 256) : nullptr;
+    void* p = n <= limit - driver().used[current] ? aligned_alloc(256, (n + 255) / 256 * 256) : nullptr;
     if (!p) return OUT_OF_MEMORY;
     memset(p, 0xff, n);
-    driver().used += n;
+    driver().used[current] += n;
     driver().memory[address(p)] = n;
+    driver().home[address(p)] = current;
     *to = address(p);
     return SUCCESS;
 }
@@ -238,7 +267,8 @@ Status cuMemFree_v2(Address at) {
     const auto found = driver().memory.find(at);
     if (found == driver().memory.end()) return INVALID_VALUE;
     run_all();
-    driver().used -= found->second;
+    driver().used[driver().home[at]] -= found->second;
+    driver().home.erase(at);
     driver().memory.erase(found);
     free(pointer(at));
     return SUCCESS;
@@ -267,9 +297,30 @@ Status cuMemHostGetDevicePointer_v2(Address* to, void* p, unsigned) {
     return driver().pinned.count(address(p)) ? SUCCESS : INVALID_VALUE;
 }
 
+Status cuMemsetD8Async(Address at, unsigned char byte, size_t n, void* stream) {
+    LOCK;
+    if (!on_device(stream, at, n)) return INVALID_VALUE;
+    put_off(stream, [=] { memset(pointer(at), byte, n); });
+    return SUCCESS;
+}
+
+Status cuPointerGetAttribute(void* to, int attribute, Address at) {
+    LOCK;
+    const bool pinned = inside(driver().pinned, at, 1);
+    if (!pinned && !inside(driver().memory, at, 1)) return INVALID_VALUE;
+    const auto& [start, size] = *std::prev((pinned ? driver().pinned : driver().memory).upper_bound(at));
+    switch (attribute) {
+        case 2: *static_cast<unsigned*>(to) = pinned ? 1 : 2; return SUCCESS;
+        case 9: *static_cast<int*>(to) = pinned ? 0 : driver().home[start]; return SUCCESS;
+        case 11: *static_cast<Address*>(to) = start; return SUCCESS;
+        case 12: *static_cast<size_t*>(to) = size; return SUCCESS;
+        default: return INVALID_VALUE;
+    }
+}
+
 Status cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void* stream) {
     LOCK;
-    if (!inside(driver().memory, to, n)) return INVALID_VALUE;
+    if (!on_device(stream, to, n)) return INVALID_VALUE;
     log_line("to_device " + std::to_string(n));
     // Pinned memory is read when the copy is done; other memory before this returns.
     if (inside(driver().pinned, address(from), n)) {
@@ -283,7 +334,7 @@ Status cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void* stream
 
 Status cuMemcpyDtoHAsync_v2(void* to, Address from, size_t n, void* stream) {
     LOCK;
-    if (!inside(driver().memory, from, n)) return INVALID_VALUE;
+    if (!on_device(stream, from, n)) return INVALID_VALUE;
     log_line("to_host " + std::to_string(n));
     put_off(stream, [=] { memcpy(to, pointer(from), n); });
     return SUCCESS;
@@ -291,7 +342,7 @@ Status cuMemcpyDtoHAsync_v2(void* to, Address from, size_t n, void* stream) {
 
 Status cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void* stream) {
     LOCK;
-    if (!inside(driver().memory, from, n) || !inside(driver().memory, to, n)) return INVALID_VALUE;
+    if (!on_device(stream, from, n) || !on_device(stream, to, n)) return INVALID_VALUE;
     log_line("on_device " + std::to_string(n));
     put_off(stream, [=] { memcpy(pointer(to), pointer(from), n); });
     return SUCCESS;
@@ -345,6 +396,22 @@ Status cuLaunchKernel(void* given, unsigned gx, unsigned gy, unsigned gz, unsign
         shim::launch({gx, gy, gz}, {bx, by, bz}, call);
     });
     return SUCCESS;
+}
+
+// What follows is for libraries beside the driver: see `cublaslt.cpp`.
+void fake_cuda_put_off(void* stream, void (*work)(void*), void* data) {
+    LOCK;
+    put_off(stream, [=] { work(data); });
+}
+
+int fake_cuda_owns(void* stream, uint64_t at, size_t n) {
+    LOCK;
+    return on_device(stream, at, n);
+}
+
+void fake_cuda_log(const char* line) {
+    LOCK;
+    log_line(line);
 }
 
 }  // extern "C"

@@ -32,7 +32,20 @@ const UnaryCase UNARY_CASES[] = {
     {"Erf", [](double x, double, double) { return std::erf(x); }, 0, 0},
     {"Sin", [](double x, double, double) { return std::sin(x); }, 0, 0},
     {"Cos", [](double x, double, double) { return std::cos(x); }, 0, 0},
+    {"Tan", [](double x, double, double) { return std::tan(x); }, 0, 0},
+    {"Asin", [](double x, double, double) { return std::asin(x); }, 0, 0},
+    {"Acos", [](double x, double, double) { return std::acos(x); }, 0, 0},
+    {"Atan", [](double x, double, double) { return std::atan(x); }, 0, 0},
+    {"Sinh", [](double x, double, double) { return std::sinh(x); }, 0, 0},
+    {"Cosh", [](double x, double, double) { return std::cosh(x); }, 0, 0},
     {"Tanh", [](double x, double, double) { return std::tanh(x); }, 0, 0},
+    {"Asinh", [](double x, double, double) { return std::asinh(x); }, 0, 0},
+    {"Acosh", [](double x, double, double) { return std::acosh(x); }, 0, 0},
+    {"Atanh", [](double x, double, double) { return std::atanh(x); }, 0, 0},
+    {"Selu", [](double x, double a, double b) { return b * (x < 0 ? a * std::expm1(x) : x); }, 1.5f, 1.125f},
+    {"Celu", [](double x, double a, double) { return x < 0 ? a * std::expm1(x / a) : x; }, 1.5f, 0},
+    {"Mish", [](double x, double, double) { return x * std::tanh((x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)))); }, 0, 0},
+    {"Shrink", [](double x, double a, double b) { return x < -b ? x + a : x > b ? x - a : 0; }, 0.25f, 1.5f},
     {"Sigmoid", [](double x, double, double) { return sigmoid_of(x); }, 0, 0},
     {"Softplus", [](double x, double, double) { return x > 700 ? x : std::log1p(std::exp(x)); }, 0, 0},
     {"Softsign", [](double x, double, double) { return x / (1 + std::fabs(x)); }, 0, 0},
@@ -67,6 +80,25 @@ template <class T> void unary() {
             run(name, 3, 256, y, want, 4 * tolerance<T>(), static_cast<const T*>(x.data), y.data, uint64_t{n}, c.a, c.b);
         }
     }
+}
+
+template <class T> void bits(const char* name, double (*want)(double)) {
+    Memory<T> x = samples<T>(300, 0, 1), y(300);
+    const auto of_element = [&](size_t i) { return want(value(x, i)); };
+    run(of<T>((std::string("unary_") + name).c_str()), 1, 256, y, of_element, 0, static_cast<const T*>(x.data), y.data, uint64_t{300},
+        0.0f, 0.0f);
+}
+
+void all_bits() {
+    const auto complement = [](double x) { return -x - 1; };
+    bits<bool>("Not", [](double x) { return x == 0 ? 1.0 : 0.0; });
+    bits<uint8_t>("BitwiseNot", [](double x) { return 255 - x; });
+    bits<int32_t>("BitwiseNot", complement);
+    bits<int64_t>("BitwiseNot", complement);
+    bits<int32_t>("Neg", [](double x) { return -x; });
+    bits<int64_t>("Neg", [](double x) { return -x; });
+    bits<int32_t>("Abs", [](double x) { return std::fabs(x); });
+    bits<int64_t>("Abs", [](double x) { return std::fabs(x); });
 }
 
 template <class T, class Out> void binary_case(const char* name, double (*want)(double, double)) {
@@ -235,14 +267,33 @@ template <class T> void reduce() {
     // [3, 5, 70] over the outer and the inner axis.
     Memory<T> x = samples<T>(3 * 5 * 70), y(5);
     const Axes<1> kept = axes<1>({5}, {{70}}), reduced = axes<1>({3, 70}, {{350, 1}});
-    for (bool mean : {false, true}) {
-        const auto want = [&](size_t i) {
-            double v = 0;
-            for (size_t j = 0; j < 210; j++) v += value(x, j / 70 * 350 + i * 70 + j % 70);
-            return mean ? v / 210 : v;
-        };
-        run(of<T>(mean ? "reduce_ReduceMean" : "reduce_ReduceSum"), 5, 256, y, want, 2 * tolerance<T>(), kept, reduced,
-            static_cast<const T*>(x.data), y.data, uint64_t{210});
+    // For products and logarithms: positive, and neither vanishing nor exploding.
+    Memory<T> positive(x.len);
+    for (size_t i = 0; i < x.len; i++) positive[i] = number<T>((i % 2 ? 2 : 0.5) * (i % 9 == 4 ? 1.25 : 1));
+    const auto fold_of = [](const Memory<T>& from, size_t i, double v, auto both) {
+        for (size_t j = 0; j < 210; j++) v = both(v, value(from, j / 70 * 350 + i * 70 + j % 70));
+        return v;
+    };
+    const auto folded = [&](size_t i, double v, auto both) { return fold_of(x, i, v, both); };
+    const auto sum = [](double a, double b) { return a + b; };
+    const auto of_absolutes = [](double a, double b) { return a + std::fabs(b); };
+    const auto of_squares = [](double a, double b) { return a + b * b; };
+    const auto of_powers = [](double a, double b) { return a + std::exp(b); };
+    const std::map<std::string, std::function<double(size_t)>> want = {
+        {"ReduceSum", [&](size_t i) { return folded(i, 0, sum); }},
+        {"ReduceMean", [&](size_t i) { return folded(i, 0, sum) / 210; }},
+        {"ReduceProd", [&](size_t i) { return fold_of(positive, i, 1, [](double a, double b) { return a * b; }); }},
+        {"ReduceMax", [&](size_t i) { return folded(i, -HUGE_VAL, [](double a, double b) { return std::max(a, b); }); }},
+        {"ReduceMin", [&](size_t i) { return folded(i, HUGE_VAL, [](double a, double b) { return std::min(a, b); }); }},
+        {"ReduceL1", [&](size_t i) { return folded(i, 0, of_absolutes); }},
+        {"ReduceL2", [&](size_t i) { return std::sqrt(folded(i, 0, of_squares)); }},
+        {"ReduceSumSquare", [&](size_t i) { return folded(i, 0, of_squares); }},
+        {"ReduceLogSum", [&](size_t i) { return std::log(fold_of(positive, i, 0, sum)); }},
+        {"ReduceLogSumExp", [&](size_t i) { return std::log(folded(i, 0, of_powers)); }},
+    };
+    for (const auto& [name, of_element] : want) {
+        const T* from = name == "ReduceProd" || name == "ReduceLogSum" ? positive.data : x.data;
+        run(of<T>(("reduce_" + name).c_str()), 5, 256, y, of_element, 2 * tolerance<T>(), kept, reduced, from, y.data, uint64_t{210});
     }
 }
 
@@ -331,6 +382,7 @@ int main(int count, char** families) {
         if (on("cast")) casts<T>();
         if (on("product")) product<T>();
     });
+    if (on("unary")) all_bits();
     if (on("binary")) {
         integers<int32_t>();
         integers<int64_t>();

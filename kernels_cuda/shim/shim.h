@@ -8,6 +8,7 @@
 #include "fibers.h"
 
 // The names that device code has without asking.
+using std::acos, std::acosh, std::asin, std::asinh, std::atan, std::atanh, std::cosh, std::sinh, std::tan;
 using std::ceil, std::cos, std::erf, std::erfc, std::exp, std::expm1, std::fabs, std::floor, std::log, std::log1p, std::rint, std::sin,
     std::sqrt, std::tanh;
 

@@ -309,8 +309,8 @@ class OrtValue:
     def ortvalue_from_numpy(numpy_obj: Any, /, device_type: str | OrtDevice = "cpu", device_id: int = 0, vendor_id: int = -1) -> OrtValue:
         """Give a tensor over the memory of an array of numbers, which it keeps; over a copy where the array is not dense.
 
-        `device_type` is the name of a device or an `OrtDevice`. Raises `RuntimeError` for text and for devices that this build cannot
-        reach.
+        `device_type` is the name of a device or an `OrtDevice`; on a CUDA device lies a copy. Raises `RuntimeError` for text and for
+        devices that cannot be reached.
         """
     @staticmethod
     def ortvalue_from_numpy_with_onnx_type(data: Any, /, onnx_element_type: int) -> OrtValue:
@@ -339,7 +339,7 @@ class OrtValue:
         """Share the value that a sparse tensor is."""
     @staticmethod
     def from_dlpack(data: Any, /, is_bool_tensor: bool = False) -> OrtValue:
-        """Borrow the tensor that a capsule or an object with `__dlpack__` lends, without a copy.
+        """Borrow the tensor that a capsule or an object with `__dlpack__` or `__cuda_array_interface__` lends, without a copy.
 
         `is_bool_tensor` takes elements of `uint8` for booleans. Raises `TypeError` for what lends nothing, `RuntimeError` for
         elements, layouts and devices that cannot be used.
@@ -348,6 +348,9 @@ class OrtValue:
         """Give the sparse tensor that it is; `RuntimeError` for anything else."""
     def data_ptr(self) -> int:
         """Give the address of the first element of a tensor; 0 when there is none."""
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Tell other libraries of a tensor on a CUDA device; `AttributeError` for any other value."""
     def device_name(self) -> str:
         """Give the kind of device that it lies on."""
     def shape(self) -> list[int]:
@@ -367,7 +370,9 @@ class OrtValue:
     def is_tensor_sequence(self) -> bool:
         """Tell whether it is a sequence."""
     def numpy(self) -> Any:
-        """Give an array over the memory of a tensor of numbers: writing to one shows in the other. Text is copied.
+        """Give an array over the memory of a tensor of numbers: writing to one shows in the other.
+
+        Text is copied, and so is what lies on a device.
 
         Types that numpy lacks come as those of `ml_dtypes`. Raises `RuntimeError` for anything but tensors.
         """
@@ -378,7 +383,7 @@ class OrtValue:
     ) -> Any:
         """Lend the tensor to another library in a capsule, without a copy unless one is asked for; booleans as `uint8`."""
     def __dlpack_device__(self) -> tuple[int, int]:
-        """Give the device that the tensor lies on: `(1, 0)`, the CPU."""
+        """Give the device that the tensor lies on: `(1, 0)` for the CPU, 2 and its number for a CUDA device."""
     def to_dlpack(self) -> Any:
         """Do as `__dlpack__`."""
     def update_inplace(self, data: Any) -> None:
@@ -844,9 +849,9 @@ class SessionIOBinding:
     def bind_ortvalue_output(self, name: str, ortvalue: OrtValue) -> None:
         """Bind output `name` to the memory of a value."""
     def synchronize_inputs(self) -> None:
-        """Wait until bound inputs are where they are read: on the CPU they always are."""
+        """Wait until bound inputs are written, by whoever does so on a device."""
     def synchronize_outputs(self) -> None:
-        """Wait until bound outputs are written: on the CPU they always are."""
+        """Wait until bound outputs are written: a run ends when they are."""
     def get_outputs(self) -> OrtValueVector:
         """Give the values of the last run, in the order in which outputs were first bound."""
     def copy_outputs_to_cpu(self) -> list[Any]:
@@ -890,9 +895,9 @@ class IOBinding:
     def bind_ortvalue_output(self, name: str, ortvalue: OrtValue) -> None:
         """Bind output `name` to the memory of a value."""
     def synchronize_inputs(self) -> None:
-        """Wait until bound inputs are where they are read: on the CPU they always are."""
+        """Wait until bound inputs are written, by whoever does so on a device."""
     def synchronize_outputs(self) -> None:
-        """Wait until bound outputs are written: on the CPU they always are."""
+        """Wait until bound outputs are written: a run ends when they are."""
     def get_outputs(self) -> list[OrtValue]:
         """Give the values of the last run, in the order in which outputs were first bound."""
     def get_outputs_as_ortvaluevector(self) -> OrtValueVector:
@@ -917,7 +922,7 @@ def get_ep_devices() -> list[OrtEpDevice]:
     """Give the devices that the providers of this build can use."""
 
 def get_device() -> str:
-    """Give the kind of device that a session uses if it is not told otherwise."""
+    """Give the kind of device that sessions can use here: `GPU` where a CUDA device is, else `CPU`."""
 
 def get_version_string() -> str:
     """Give the version of ort_rs."""

@@ -1,11 +1,12 @@
 //! Compiles `kernels_cuda/*.cu` to PTX and writes the table of them that the crate embeds.
 //!
-//! The PTX comes from `ORT_RS_PTX_DIR`, if that is set: files `NAME_CAPABILITY.ptx`, as `ORT_RS_PTX_OUT` lets this program write them.
+//! The PTX comes from `ORT_RS_PTX_DIR`, if that is set: files `NAME_ARCHITECTURE.ptx`, as `ORT_RS_PTX_OUT` lets this program write them.
 //! Else NVRTC makes it, which is looked for among Python's packages; neither a device nor a driver is needed. Where there is no NVRTC,
 //! the table is empty, and the crate runs on the CPU only. A kernel that does not compile fails the build.
 
 #![allow(clippy::print_stdout)] // Cargo is told so.
 
+mod architecture;
 mod nvrtc;
 mod python;
 mod table;
@@ -14,16 +15,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::exit;
 
+use architecture::Architecture;
 use nvrtc::Nvrtc;
 use table::{Image, Ptx};
 
-/// The capabilities that kernels are compiled for, unless their file says otherwise.
-const CAPABILITIES: &[u32] = &[75, 80];
-/// How a file says which it needs.
-const MARK: &str = "// compute:";
-
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels_cuda");
+    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../../kernels_cuda");
     println!("cargo:rerun-if-changed=build");
     for variable in ["ORT_RS_PTX_DIR", "ORT_RS_PTX_OUT", "PYO3_PYTHON", "VIRTUAL_ENV", "PYTHONPATH"] {
         println!("cargo:rerun-if-env-changed={variable}");
@@ -51,18 +48,21 @@ fn images(root: &Path) -> Result<Vec<Image>, String> {
             return Ok(Vec::new());
         }
     };
-    let jobs: Vec<(&PathBuf, u32)> = files.iter().flat_map(|f| capabilities(f).into_iter().map(move |c| (f, c))).collect();
-    let texts = in_parallel(&jobs, |(file, capability)| compiler.compile(file, *capability))?;
+    let mut jobs: Vec<(&PathBuf, Architecture)> = Vec::new();
+    for file in &files {
+        jobs.extend(architectures(file)?.into_iter().map(|a| (file, a)));
+    }
+    let texts = in_parallel(&jobs, |(file, architecture)| compiler.compile(file, *architecture))?;
     let mut images: Vec<Image> = Vec::new();
-    for ((file, capability), text) in jobs.into_iter().zip(texts) {
+    for ((file, architecture), text) in jobs.into_iter().zip(texts) {
         let name = stem(file);
         if let Some(folder) = std::env::var_os("ORT_RS_PTX_OUT") {
-            let to = Path::new(&folder).join(format!("{name}_{capability}.ptx"));
+            let to = Path::new(&folder).join(format!("{name}_{architecture}.ptx"));
             fs::write(&to, &text).map_err(|e| format!("{} cannot be written: {e}", to.display()))?;
         }
         match images.iter_mut().find(|i| i.file == name) {
-            Some(image) => image.ptx.push(Ptx { capability, text }),
-            None => images.push(Image { file: name, ptx: vec![Ptx { capability, text }] }),
+            Some(image) => image.ptx.push(Ptx { architecture, text }),
+            None => images.push(Image { file: name, ptx: vec![Ptx { architecture, text }] }),
         }
     }
     Ok(images)
@@ -84,23 +84,21 @@ fn stem(file: &Path) -> String {
     file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The capabilities that a file is compiled for, ascending.
-fn capabilities(file: &Path) -> Vec<u32> {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let told = text.lines().find_map(|l| l.strip_prefix(MARK));
-    let told: Vec<u32> = told.iter().flat_map(|l| l.split_whitespace()).filter_map(|n| n.parse().ok()).collect();
-    if told.is_empty() { CAPABILITIES.to_vec() } else { told }
+/// What a file is compiled for, ascending.
+fn architectures(file: &Path) -> Result<Vec<Architecture>, String> {
+    let text = fs::read_to_string(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?;
+    Architecture::wanted(&text).map_err(|e| format!("{}: {e}", file.display()))
 }
 
 /// The PTX that a packager made of `file` before.
 fn prebuilt(folder: &Path, file: &Path) -> Result<Image, String> {
-    let of = |capability: u32| {
-        let path = folder.join(format!("{}_{capability}.ptx", stem(file)));
+    let of = |architecture: Architecture| {
+        let path = folder.join(format!("{}_{architecture}.ptx", stem(file)));
         println!("cargo:rerun-if-changed={}", path.display());
         let text = fs::read_to_string(&path).map_err(|e| format!("ORT_RS_PTX_DIR: {} cannot be read: {e}", path.display()))?;
-        Ok(Ptx { capability, text })
+        Ok(Ptx { architecture, text })
     };
-    Ok(Image { file: stem(file), ptx: capabilities(file).into_iter().map(of).collect::<Result<_, String>>()? })
+    Ok(Image { file: stem(file), ptx: architectures(file)?.into_iter().map(of).collect::<Result<_, String>>()? })
 }
 
 /// `f` of each job, on as many threads as cargo allows. The first error counts.

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use libloading::{Library, Symbol};
 
+use crate::architecture::Architecture;
+
 type Program = *mut c_void;
 type Create = unsafe extern "C" fn(*mut Program, *const c_char, *const c_char, c_int, *const *const c_char, *const *const c_char) -> c_int;
 type Compile = unsafe extern "C" fn(Program, c_int, *const *const c_char) -> c_int;
@@ -45,8 +47,8 @@ impl Nvrtc {
         Err(format!("NVRTC cannot {what}: {}", why.to_string_lossy()))
     }
 
-    /// The PTX of `file` for devices of `capability` and above.
-    pub(crate) fn compile(&self, file: &Path, capability: u32) -> Result<String, String> {
+    /// The PTX of `file` for `architecture`.
+    pub(crate) fn compile(&self, file: &Path, architecture: Architecture) -> Result<String, String> {
         let source = fs::read_to_string(file).map_err(|e| format!("{} cannot be read: {e}", file.display()))?;
         let (source, name) = (text(&source)?, text(&file.display().to_string())?);
         let mut program: Program = std::ptr::null_mut();
@@ -54,20 +56,20 @@ impl Nvrtc {
         // SAFETY: the texts end with zeros; there are no headers by name.
         let status = unsafe { create(&mut program, source.as_ptr(), name.as_ptr(), 0, std::ptr::null(), std::ptr::null()) };
         self.check(status, "begin")?;
-        let ptx = self.ptx(program, file, capability);
+        let ptx = self.ptx(program, file, architecture);
         // SAFETY: the program was made above.
         unsafe { self.function::<Destroy>("nvrtcDestroyProgram")?(&mut program) };
         ptx
     }
 
-    fn ptx(&self, program: Program, file: &Path, capability: u32) -> Result<String, String> {
-        let target = text(&format!("--gpu-architecture=compute_{capability}"))?;
+    fn ptx(&self, program: Program, file: &Path, architecture: Architecture) -> Result<String, String> {
+        let target = text(&format!("--gpu-architecture=compute_{architecture}"))?;
         let options: Vec<*const c_char> = self.options.iter().chain([&target]).map(|o| o.as_ptr()).collect();
         // SAFETY: the options end with zeros and live until the call returns.
         let status = unsafe { self.function::<Compile>("nvrtcCompileProgram")?(program, options.len() as c_int, options.as_ptr()) };
         if status != 0 {
             let log = self.read(program, "nvrtcGetProgramLogSize", "nvrtcGetProgramLog")?;
-            return Err(format!("{} does not compile for compute_{capability}:\n{log}", file.display()));
+            return Err(format!("{} does not compile for compute_{architecture}:\n{log}", file.display()));
         }
         self.read(program, "nvrtcGetPTXSize", "nvrtcGetPTX")
     }

@@ -4,15 +4,17 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
+use crate::architecture::Architecture;
+
 /// One file of kernels.
 pub(crate) struct Image {
     pub(crate) file: String,
     pub(crate) ptx: Vec<Ptx>,
 }
 
-/// Its PTX for devices of a capability and above.
+/// Its PTX for one architecture.
 pub(crate) struct Ptx {
-    pub(crate) capability: u32,
+    pub(crate) architecture: Architecture,
     pub(crate) text: String,
 }
 
@@ -22,11 +24,12 @@ pub(crate) fn write(images: &[Image]) -> Result<(), String> {
     let mut rust = String::from("&[\n");
     for image in images {
         let _ = writeln!(rust, "cuda::Image {{ file: {:?}, kernels: &{:?}, ptx: &[", image.file, kernels(image)?);
-        for Ptx { capability, text } in &image.ptx {
-            let path = folder.join(format!("{}_{capability}.ptx.z", image.file));
+        for Ptx { architecture, text } in &image.ptx {
+            let path = folder.join(format!("{}_{architecture}.ptx.z", image.file));
             let bytes = miniz_oxide::deflate::compress_to_vec_zlib(text.as_bytes(), 9);
             fs::write(&path, bytes).map_err(|e| format!("{} cannot be written: {e}", path.display()))?;
-            let _ = writeln!(rust, "cuda::Ptx {{ capability: {capability}, compressed: include_bytes!({path:?}) }},");
+            let Architecture { capability, exact } = architecture;
+            let _ = writeln!(rust, "cuda::Ptx {{ capability: {capability}, exact: {exact}, compressed: include_bytes!({path:?}) }},");
         }
         rust.push_str("] },\n");
     }

@@ -3,21 +3,13 @@
 use std::sync::Arc;
 
 use base::Result;
-use cuda::{Modules, Stream};
-use op::cuda::{Cuda, CudaKernel, Faults};
+use op::cuda::{Cuda, CudaKernel, Tools};
 use op::{Prepared, Run};
-
-/// What the kernels of a provider share.
-pub(crate) struct Shared {
-    pub(crate) stream: Arc<Stream>,
-    pub(crate) modules: Modules,
-    pub(crate) faults: Faults,
-}
 
 /// A kernel of a node, ready to be launched.
 pub(crate) struct Launch {
     pub(crate) kernel: Box<dyn CudaKernel>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) tools: Arc<Tools>,
     /// The operator of the node.
     pub(crate) op: String,
     /// The number by which kernels report the node.
@@ -26,7 +18,6 @@ pub(crate) struct Launch {
 
 impl Prepared for Launch {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
-        let Shared { stream, modules, faults } = &*self.shared;
-        self.kernel.launch(&mut Cuda::new(cx, stream, modules, faults, self.node, &self.op))
+        self.kernel.launch(&mut Cuda::new(cx, &self.tools, self.node, &self.op))
     }
 }

@@ -16,11 +16,13 @@ pub struct CudaOptions {
     pub extend: Extend,
     /// `user_compute_stream`: the address of a stream of the caller, on which everything is done.
     pub user_compute_stream: Option<usize>,
+    /// `use_tf32`: whether products of f32 may round their factors to TF32, where cuBLASLt computes them.
+    pub use_tf32: bool,
 }
 
 impl Default for CudaOptions {
     fn default() -> Self {
-        Self { device_id: 0, gpu_mem_limit: usize::MAX, extend: Extend::default(), user_compute_stream: None }
+        Self { device_id: 0, gpu_mem_limit: usize::MAX, extend: Extend::default(), user_compute_stream: None, use_tf32: false }
     }
 }
 
@@ -42,7 +44,6 @@ const WITHOUT_MEANING: &[&str] = &[
     "tunable_op_max_tuning_duration_ms",
     "tunable_op_tuning_enable",
     "use_ep_level_unified_stream",
-    "use_tf32",
 ];
 
 impl CudaOptions {
@@ -65,7 +66,8 @@ impl CudaOptions {
                     }
                 }
                 "user_compute_stream" => read.user_compute_stream = Some(number(name, value)?),
-                "has_user_compute_stream" => has_stream = Some(value == "1" || value.eq_ignore_ascii_case("true")),
+                "has_user_compute_stream" => has_stream = Some(is_true(value)),
+                "use_tf32" => read.use_tf32 = is_true(value),
                 _ if WITHOUT_MEANING.contains(&name.as_str()) => {}
                 _ => bail!(InvalidArgument, "Unknown provider option: \"{name}\"."),
             }
@@ -76,6 +78,10 @@ impl CudaOptions {
         }
         Ok(read)
     }
+}
+
+fn is_true(value: &str) -> bool {
+    value == "1" || value.eq_ignore_ascii_case("true")
 }
 
 fn number<T: FromStr>(name: &str, value: &str) -> Result<T> {
@@ -96,8 +102,9 @@ mod tests {
     #[test]
     fn options_are_those_of_onnx_runtime() {
         let o = parse(&[("device_id", "1"), ("gpu_mem_limit", "1024"), ("arena_extend_strategy", "kSameAsRequested"), ("use_tf32", "0")]);
-        let expected = CudaOptions { device_id: 1, gpu_mem_limit: 1024, extend: Extend::SameAsRequested, user_compute_stream: None };
+        let expected = CudaOptions { device_id: 1, gpu_mem_limit: 1024, extend: Extend::SameAsRequested, ..CudaOptions::default() };
         assert_eq!(o.unwrap(), expected);
+        assert!(parse(&[("use_tf32", "1")]).unwrap().use_tf32);
         assert_eq!(parse(&[("user_compute_stream", "4096")]).unwrap().user_compute_stream, Some(4096));
         assert_eq!(parse(&[("user_compute_stream", "0")]).unwrap().user_compute_stream, None);
         assert_eq!(parse(&[("user_compute_stream", "0"), ("has_user_compute_stream", "1")]).unwrap().user_compute_stream, Some(0));

@@ -1,21 +1,20 @@
 //! The provider: which nodes it runs, its memory, and copies to and from it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base::{Buffer, DType, Layout, Memory, Result, TensorMut, TensorRef, bail, ensure, error};
-use cuda::{Device, Kernels, Modules, Pinned, Pool, Staging, Stream};
+use cuda::{Device, Kernels, Modules, Pool, Staging, Stream, only_booleans};
 use ir::{Fact, Node};
-use op::cuda::{CudaClaim, CudaKernel, Fault, Faults};
-use op::{Attrs, Claim, Mask, Op, OpDef, Prepare, Prepared, Provider};
+use op::cuda::{CudaClaim, CudaKernel, Faults, Tools};
+use op::{Attrs, Claim, Mask, Op, OpDef, Prepare, Prepared, Provider, RunState};
 
-use crate::kernel::{Launch, Shared};
+use crate::kernel::Launch;
 use crate::{CudaOptions, NAME};
 
 /// Runs nodes on one CUDA device. All work of a provider is done on one stream, in order.
 pub struct CudaProvider {
     memory: Memory,
-    shared: Arc<Shared>,
-    pool: Arc<Pool>,
+    tools: Arc<Tools>,
     staging: Staging,
 }
 
@@ -32,15 +31,16 @@ impl CudaProvider {
             None => Stream::new(&device)?,
         };
         let stream = Arc::new(stream);
-        let faults = Faults::new(Pinned::new(&device, size_of::<Fault>())?)?;
+        let faults = Faults::new(&stream);
         let pool = Pool::new(&stream, options.gpu_mem_limit, options.extend);
         let modules = Modules::new(&device, kernels);
-        Ok(Self { memory: device.memory(), pool, staging: Staging::new(&device), shared: Arc::new(Shared { stream, modules, faults }) })
+        let tools = Tools { stream, modules, pool, faults, tf32: options.use_tf32, blas: OnceLock::new() };
+        Ok(Self { memory: device.memory(), staging: Staging::new(&device), tools: Arc::new(tools) })
     }
 
     /// Bytes that were taken from the device, and those of them that are in use.
     pub fn memory_use(&self) -> (usize, usize) {
-        (self.pool.taken(), self.pool.used())
+        (self.tools.pool.taken(), self.tools.pool.used())
     }
 
     fn kernel(&self, op: &dyn Op, def: &OpDef) -> Result<Box<dyn CudaKernel>> {
@@ -64,7 +64,7 @@ impl CudaProvider {
         }
         let op = (def.load)(&Attrs::new(node)).map_err(|e| e.to_string())?;
         let kernel = self.kernel(&*op, def).map_err(|e| e.to_string())?;
-        let has = |name: &str| self.shared.modules.has(name);
+        let has = |name: &str| self.tools.modules.has(name);
         kernel.claim(&CudaClaim { node, inputs, outputs, has: &has })?;
         Ok(def.host)
     }
@@ -89,8 +89,8 @@ impl Provider for CudaProvider {
 
     fn prepare(&self, op: &dyn Op, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
         let kernel = self.kernel(op, cx.def)?;
-        let node = self.shared.faults.number(&cx.node.key.name, &cx.node.name);
-        Ok(Box::new(Launch { kernel, shared: self.shared.clone(), op: cx.node.key.name.to_string(), node }))
+        let node = self.tools.faults.number(&cx.node.key.name, &cx.node.name);
+        Ok(Box::new(Launch { kernel, tools: self.tools.clone(), op: cx.node.key.name.to_string(), node }))
     }
 
     /// Attention is left in its parts, which have kernels; channels stay where the model has them.
@@ -98,8 +98,23 @@ impl Provider for CudaProvider {
         &["attention", "layout"]
     }
 
+    fn notes(&self) -> Vec<String> {
+        match self.tools.blas() {
+            Ok(blas) => vec![format!("products by cuBLASLt {}", blas.version())],
+            Err(why) => vec![format!("products by own kernels, without cuBLASLt: {why}")],
+        }
+    }
+
+    fn begin(&self) -> Result<Option<Arc<dyn RunState>>> {
+        Ok(Some(Arc::new(self.tools.faults.report()?)))
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        self.tools.stream.device().synchronize()
+    }
+
     fn allocate(&self, bytes: usize) -> Result<Buffer> {
-        self.pool.allocate(bytes)
+        self.tools.pool.allocate(bytes)
     }
 
     fn copy(&self, from: TensorRef<'_>, to: TensorMut<'_>) -> Result<()> {
@@ -112,7 +127,7 @@ impl Provider for CudaProvider {
         if bytes == 0 {
             return Ok(());
         }
-        let (stream, staging) = (&self.shared.stream, &self.staging);
+        let (stream, staging) = (&self.tools.stream, &self.staging);
         match (from.memory().is_host(), to.memory().is_host()) {
             (true, false) => {
                 stream.check_memory(to.memory())?;
@@ -121,9 +136,11 @@ impl Provider for CudaProvider {
             }
             (false, true) => {
                 stream.check_memory(from.memory())?;
+                let to = to.bytes()?;
                 // SAFETY: the source is a dense tensor of that many bytes on this device.
-                unsafe { staging.copy_out(stream, from.address() as u64, to.bytes()?)? };
-                self.shared.faults.check()
+                unsafe { staging.copy_out(stream, from.address() as u64, to)? };
+                only_booleans(dtype, to);
+                Ok(())
             }
             (false, false) => {
                 stream.check_memory(from.memory())?;

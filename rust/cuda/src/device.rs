@@ -1,11 +1,14 @@
 //! One device and its context.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::{Memory, Result, ensure, error};
+use base::{Memory, Result, bail, ensure, error};
 
-use crate::driver::{CAPABILITY_MAJOR, CAPABILITY_MINOR, CuDevice, Driver, Handle};
+use crate::driver::{
+    Address, CAPABILITY_MAJOR, CAPABILITY_MINOR, CuDevice, Driver, Handle, MEMORY_TYPE_DEVICE, POINTER_DEVICE_ORDINAL, POINTER_MEMORY_TYPE,
+    POINTER_RANGE_SIZE, POINTER_RANGE_START, SUCCESS,
+};
 use crate::error::check;
 use crate::memory::memory_of;
 use crate::probe;
@@ -84,6 +87,74 @@ impl Device {
     /// Its memory.
     pub fn memory(&self) -> Memory {
         memory_of(self.ordinal)
+    }
+
+    /// Waits until all work on it is done, that of other libraries in this process too.
+    ///
+    /// # Errors
+    /// What the driver says; an error of that work is told here.
+    pub fn synchronize(&self) -> Result<()> {
+        let driver = self.enter()?;
+        // SAFETY: the context was made current.
+        check(driver, unsafe { (driver.cuCtxSynchronize)() }, || "finish what was started".into())
+    }
+
+    /// Fails unless `bytes` bytes at `address` are memory of this device.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that says where the address points instead, or how much is there.
+    pub fn check_range(&self, address: Address, bytes: usize) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let Some(kind) = self.about::<c_uint>(address, POINTER_MEMORY_TYPE)? else {
+            bail!(InvalidArgument, "address {address:#x} is not memory of CUDA device {}", self.ordinal)
+        };
+        ensure!(
+            kind == MEMORY_TYPE_DEVICE,
+            InvalidArgument,
+            "address {address:#x} is memory of the host, not of CUDA device {}",
+            self.ordinal
+        );
+        let there = self.about::<c_int>(address, POINTER_DEVICE_ORDINAL)?;
+        let own = there.is_none_or(|there| there == self.ordinal.into());
+        ensure!(own, InvalidArgument, "address {address:#x} is on CUDA device {}, not on {}", there.unwrap_or(-1), self.ordinal);
+        // Memory that was mapped in pieces is told piece by piece.
+        let mut left = bytes as u64;
+        let mut at = address;
+        while left > 0 {
+            let range = (self.about::<Address>(at, POINTER_RANGE_START)?, self.about::<usize>(at, POINTER_RANGE_SIZE)?);
+            let (Some(start), Some(size)) = range else { break };
+            let here = (start + size as u64).saturating_sub(at);
+            if here == 0 {
+                break;
+            }
+            left -= left.min(here);
+            at += here;
+        }
+        let found = at - address;
+        ensure!(left == 0, InvalidArgument, "{bytes} bytes are needed at address {address:#x}, but only {found} are there");
+        Ok(())
+    }
+
+    /// The device whose memory `address` is; `None` when it is none.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn home_of(&self, address: Address) -> Result<Option<u16>> {
+        if self.about::<c_uint>(address, POINTER_MEMORY_TYPE)? != Some(MEMORY_TYPE_DEVICE) {
+            return Ok(None);
+        }
+        Ok(self.about::<c_int>(address, POINTER_DEVICE_ORDINAL)?.and_then(|ordinal| u16::try_from(ordinal).ok()))
+    }
+
+    /// What the driver says of an address, if it knows it.
+    fn about<T: Default>(&self, address: Address, attribute: c_int) -> Result<Option<T>> {
+        let driver = self.enter()?;
+        let mut value = T::default();
+        // SAFETY: the attribute is of the type that the caller asks for.
+        let status = unsafe { (driver.cuPointerGetAttribute)((&raw mut value).cast(), attribute, address) };
+        Ok((status == SUCCESS).then_some(value))
     }
 
     /// Makes its context the one that this thread's calls mean.

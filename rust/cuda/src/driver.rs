@@ -26,6 +26,7 @@ table! {
         cuDeviceGetAttribute(*mut c_int, c_int, CuDevice);
         cuDevicePrimaryCtxRetain(*mut Handle, CuDevice);
         cuCtxSetCurrent(Handle);
+        cuCtxSynchronize();
         cuStreamCreate(*mut Handle, c_uint);
         cuStreamDestroy_v2(Handle);
         cuStreamSynchronize(Handle);
@@ -39,6 +40,8 @@ table! {
         cuMemHostAlloc(*mut *mut c_void, usize, c_uint);
         cuMemFreeHost(*mut c_void);
         cuMemHostGetDevicePointer_v2(*mut Address, *mut c_void, c_uint);
+        cuMemsetD8Async(Address, u8, usize, Handle);
+        cuPointerGetAttribute(*mut c_void, c_int, Address);
         cuMemcpyHtoDAsync_v2(Address, *const c_void, usize, Handle);
         cuMemcpyDtoHAsync_v2(*mut c_void, Address, usize, Handle);
         cuMemcpyDtoDAsync_v2(Address, Address, usize, Handle);
@@ -61,6 +64,13 @@ pub(crate) const EVENT_DISABLE_TIMING: c_uint = 2;
 pub(crate) const MEMHOSTALLOC_DEVICEMAP: c_uint = 2;
 pub(crate) const CAPABILITY_MAJOR: c_int = 75;
 pub(crate) const CAPABILITY_MINOR: c_int = 76;
+/// What an address is asked for: which device its memory is on, where the allocation begins, and how long it is.
+pub(crate) const POINTER_DEVICE_ORDINAL: c_int = 9;
+pub(crate) const POINTER_RANGE_START: c_int = 11;
+pub(crate) const POINTER_RANGE_SIZE: c_int = 12;
+/// And which kind of memory it is: that of a device.
+pub(crate) const POINTER_MEMORY_TYPE: c_int = 2;
+pub(crate) const MEMORY_TYPE_DEVICE: c_uint = 2;
 pub(crate) const JIT_ERROR_LOG_BUFFER: c_int = 5;
 pub(crate) const JIT_ERROR_LOG_BUFFER_SIZE_BYTES: c_int = 6;
 
@@ -78,6 +88,12 @@ mod tests {
         assert_eq!(MEMHOSTALLOC_DEVICEMAP, sys::CU_MEMHOSTALLOC_DEVICEMAP);
         assert_eq!(CAPABILITY_MAJOR, sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as c_int);
         assert_eq!(CAPABILITY_MINOR, sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as c_int);
+        let pointer = |a: sys::CUpointer_attribute| a as c_int;
+        assert_eq!(POINTER_DEVICE_ORDINAL, pointer(sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL));
+        assert_eq!(POINTER_RANGE_START, pointer(sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_RANGE_START_ADDR));
+        assert_eq!(POINTER_RANGE_SIZE, pointer(sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_RANGE_SIZE));
+        assert_eq!(POINTER_MEMORY_TYPE, pointer(sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE));
+        assert_eq!(MEMORY_TYPE_DEVICE, sys::CUmemorytype::CU_MEMORYTYPE_DEVICE as c_uint);
         assert_eq!(JIT_ERROR_LOG_BUFFER, sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER as c_int);
         assert_eq!(JIT_ERROR_LOG_BUFFER_SIZE_BYTES, sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES as c_int);
     }

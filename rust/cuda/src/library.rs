@@ -1,13 +1,20 @@
 //! Tables of functions of shared libraries.
 
-/// Declares the functions of a library that are called, once: their names and types. `open` finds all of them or names the first that
-/// is missing, so that no call can meet a function that is not there.
+use std::error::Error;
+
+/// What the system says of a library that it does not open; the error itself says only that.
+pub(crate) fn why(e: &libloading::Error) -> String {
+    e.source().map_or_else(|| e.to_string(), ToString::to_string)
+}
+
+/// Declares the functions of a library that are called, once: their names and types, of a status code unless another is said. `of` finds
+/// all of them or names the first that is missing, so that no call can meet a function that is not there.
 macro_rules! table {
-    ($(#[$doc:meta])* $name:ident { $($function:ident($($argument:ty),* $(,)?);)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($function:ident($($argument:ty),* $(,)?) $(-> $result:ty)?;)* }) => {
         $(#[$doc])*
         #[allow(non_snake_case)] // The names are the library's own.
         pub(crate) struct $name {
-            $(pub(crate) $function: unsafe extern "C" fn($($argument),*) -> std::ffi::c_int,)*
+            $(pub(crate) $function: unsafe extern "C" fn($($argument),*) -> table!(@result $($result)?),)*
             /// Keeps the functions where they are.
             _library: libloading::Library,
         }
@@ -28,6 +35,8 @@ macro_rules! table {
             }
         }
     };
+    (@result) => { std::ffi::c_int };
+    (@result $result:ty) => { $result };
 }
 
 pub(crate) use table;

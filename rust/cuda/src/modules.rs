@@ -21,11 +21,13 @@ pub struct Image {
     pub ptx: &'static [Ptx],
 }
 
-/// PTX for devices of a capability and above.
+/// PTX for devices of a capability and, unless it is exact, above.
 #[derive(Debug)]
 pub struct Ptx {
     /// The least capability: 80 for `sm_80`.
     pub capability: i32,
+    /// Whether devices of that capability alone run it: `sm_90a`.
+    pub exact: bool,
     /// The text, compressed by zlib.
     pub compressed: &'static [u8],
 }
@@ -44,7 +46,7 @@ impl Kernels {
     fn find(&self, kernel: &str, capability: Capability) -> Option<(&'static Image, &'static Ptx)> {
         let image = self.0.iter().find(|i| i.kernels.binary_search(&kernel).is_ok())?;
         let able = capability.0 * 10 + capability.1;
-        Some((image, image.ptx.iter().rev().find(|p| p.capability <= able)?))
+        Some((image, image.ptx.iter().rev().find(|p| p.capability == able || (p.capability < able && !p.exact))?))
     }
 
     /// Whether devices of `capability` can run `kernel`.
@@ -157,13 +159,18 @@ mod tests {
     static IMAGES: &[Image] = &[Image {
         file: "a",
         kernels: &["one", "two"],
-        ptx: &[Ptx { capability: 75, compressed: &[] }, Ptx { capability: 80, compressed: &[] }],
+        ptx: &[
+            Ptx { capability: 75, exact: false, compressed: &[] },
+            Ptx { capability: 80, exact: false, compressed: &[] },
+            Ptx { capability: 90, exact: true, compressed: &[] },
+        ],
     }];
 
     #[test]
     fn the_best_that_a_device_can_run_is_found() {
         let of = |major, minor| Kernels(IMAGES).find("two", Capability(major, minor)).map(|(_, p)| p.capability);
-        assert_eq!((of(7, 0), of(7, 5), of(8, 0), of(9, 0)), (None, Some(75), Some(80), Some(80)));
+        assert_eq!((of(7, 0), of(7, 5), of(8, 0), of(9, 0)), (None, Some(75), Some(80), Some(90)));
+        assert_eq!((of(8, 9), of(12, 0)), (Some(80), Some(80)), "what is exact is for no other device");
         assert!(Kernels(IMAGES).find("three", Capability(9, 0)).is_none());
     }
 }

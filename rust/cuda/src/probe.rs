@@ -7,6 +7,7 @@ use libloading::Library;
 
 use crate::driver::{Driver, SUCCESS};
 use crate::error::describe;
+use crate::library::why;
 
 /// The driver, and what it says of itself.
 pub struct Found {
@@ -65,7 +66,7 @@ pub fn probe() -> Result<&'static Found, &'static Absent> {
 
 fn look() -> Result<Found, Absent> {
     // SAFETY: the driver's library runs nothing of note when it is loaded.
-    let library = unsafe { Library::new(LIBRARY) }.map_err(|e| Absent::NoDriver(e.to_string()))?;
+    let library = unsafe { Library::new(LIBRARY) }.map_err(|e| Absent::NoDriver(why(&e)))?;
     // SAFETY: the types are those of `cuda.h`.
     let driver = unsafe { Driver::of(library) }.map_err(Absent::Incomplete)?;
     let broken = |status| Absent::Broken(describe(&driver, status));

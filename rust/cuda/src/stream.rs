@@ -7,6 +7,7 @@ use base::{Result, ensure};
 
 use crate::driver::{Address, Handle, STREAM_NON_BLOCKING};
 use crate::error::check;
+use crate::memory::memory_name as name;
 use crate::{Arguments, Device, Event};
 
 /// Work that a device does in order.
@@ -60,11 +61,11 @@ impl Stream {
     /// Launches `function` in `blocks` blocks of `threads` threads.
     ///
     /// # Errors
-    /// What the driver says; `name` is told as well.
+    /// What the driver says; `kernel`, its name, is told as well.
     ///
     /// # Safety
     /// The function takes such arguments, and what they point to on the device is large enough and lives until the stream has come by.
-    pub unsafe fn launch(&self, function: Function, name: &str, blocks: u32, threads: u32, mut arguments: impl Arguments) -> Result<()> {
+    pub unsafe fn launch(&self, function: Function, kernel: &str, blocks: u32, threads: u32, mut arguments: impl Arguments) -> Result<()> {
         let driver = self.device.enter()?;
         let status = arguments.with(|pointers| {
             // SAFETY: the caller vouches for the arguments; the driver copies them before it returns.
@@ -73,7 +74,7 @@ impl Stream {
                 (driver.cuLaunchKernel)(f, blocks, 1, 1, threads, 1, 1, 0, self.raw, p, std::ptr::null_mut())
             }
         });
-        check(driver, status, || format!("launch {name} in {blocks} blocks of {threads} threads"))
+        check(driver, status, || format!("launch {kernel} in {blocks} blocks of {threads} threads"))
     }
 
     /// Copies bytes of the host to the device.
@@ -118,6 +119,29 @@ impl Stream {
         check(driver, status, || format!("copy {bytes} bytes on device {}", self.device.ordinal()))
     }
 
+    pub(crate) fn handle(&self) -> Handle {
+        self.raw
+    }
+
+    /// Sets bytes of the device to zero.
+    ///
+    /// # Errors
+    /// What the driver says.
+    ///
+    /// # Safety
+    /// The device has `bytes` bytes at `at`.
+    pub unsafe fn clear(&self, at: Address, bytes: usize) -> Result<()> {
+        let driver = self.device.enter()?;
+        // SAFETY: the caller vouches for the bytes.
+        let status = unsafe { (driver.cuMemsetD8Async)(at, 0, bytes, self.raw) };
+        check(driver, status, || format!("clear {bytes} bytes on device {}", self.device.ordinal()))
+    }
+
+    /// The address by which other libraries know the stream.
+    pub fn raw(&self) -> usize {
+        self.raw.expose_provenance()
+    }
+
     /// Moves `event` to the end of the work so far.
     ///
     /// # Errors
@@ -154,17 +178,8 @@ impl Stream {
     /// `InvalidArgument` that names both.
     pub fn check_memory(&self, memory: base::Memory) -> Result<()> {
         let own = self.device.memory();
-        ensure!(memory == own, InvalidArgument, "a value lies in {}, but {} is needed", told(memory), told(own));
+        ensure!(memory == own, InvalidArgument, "a value lies in {}, but {} is needed", name(memory), name(own));
         Ok(())
-    }
-}
-
-/// A memory as users know it.
-fn told(memory: base::Memory) -> String {
-    match crate::device_of(memory) {
-        Some(ordinal) => format!("the memory of CUDA device {ordinal}"),
-        None if memory.is_host() => "the memory of the host".into(),
-        None => format!("the memory of {memory}"),
     }
 }
 

@@ -43,6 +43,14 @@ pub(crate) fn is_copy(node: &Node) -> bool {
     *node.key.domain == *PRIVATE && *node.key.name == *COPY.name
 }
 
+/// The memory that `node` copies to, if it is such a copy.
+pub(crate) fn copies_to(node: &Node) -> Option<Memory> {
+    match node.attributes.get("memory") {
+        Some(Attribute::Int(memory)) if is_copy(node) => u16::try_from(*memory).ok().map(Memory),
+        _ => None,
+    }
+}
+
 /// Which side of a copy the host is on.
 pub(crate) fn host_side(node: &Node) -> Mask {
     match node.attributes.get("memory") {

@@ -1,13 +1,17 @@
 //! Memory of the caller that a run writes what is fetched to.
 
-use base::{DType, Layout, Result, Shape, Tensor, TensorMut, Value, bail, ensure};
+use base::{DType, Layout, Memory, Result, Shape, Tensor, TensorMut, Value, bail, ensure};
 use op::SlotTensor;
 use smallvec::SmallVec;
 
-/// Memory of the caller that a run writes a fetched value to, without a copy where that can be.
+use crate::Target;
+
+/// Where a run leaves a fetched value: in memory of the caller, without a copy where that can be, or in a memory of its own on a device.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    tensor: Tensor,
+    /// The memory of the caller, if it gives some.
+    tensor: Option<Tensor>,
+    memory: Memory,
     /// Whether the value must end there, even if that takes a copy.
     binding: bool,
 }
@@ -23,7 +27,7 @@ impl Destination {
     pub unsafe fn new(tensor: Tensor) -> Result<Self> {
         let dense = tensor.layout().is_dense(tensor.shape()) && tensor.dtype() != DType::String;
         ensure!(dense, InvalidArgument, "a result cannot be written to {tensor:?}: it must be dense, and of numbers");
-        Ok(Self { tensor, binding: true })
+        Ok(Self { memory: tensor.memory(), tensor: Some(tensor), binding: true })
     }
 
     /// The memory of `tensor`, which is overwritten if the value happens to fit it, and left alone else.
@@ -38,35 +42,43 @@ impl Destination {
         Ok(Self { binding: false, ..unsafe { Self::new(tensor)? } })
     }
 
-    /// The tensor whose memory it is.
-    pub fn tensor(&self) -> &Tensor {
-        &self.tensor
+    /// Memory of the run's own in `memory`.
+    pub fn in_memory(memory: Memory) -> Self {
+        Self { tensor: None, memory, binding: false }
     }
 
-    /// Whether the value must end there, even if that takes a copy.
-    pub fn is_binding(&self) -> bool {
-        self.binding
+    /// The tensor whose memory it is, if the caller gave some.
+    pub fn tensor(&self) -> Option<&Tensor> {
+        self.tensor.as_ref()
     }
 
-    fn bytes(&self) -> usize {
-        self.tensor.dtype().bytes_of(self.tensor.len()).unwrap_or(0)
+    /// The memory that the value ends in.
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// The tensor that the value must end in, even if that takes a copy.
+    pub fn bound(&self) -> Option<&Tensor> {
+        self.tensor.as_ref().filter(|_| self.binding)
     }
 
     /// Whether it shares memory with `other`.
     pub(crate) fn overlaps(&self, other: &Tensor) -> bool {
-        let start = self.tensor.address() as usize;
+        let Some(tensor) = &self.tensor else { return false };
+        let start = tensor.address() as usize;
         let buffer = other.buffer();
         let (from, len) = (buffer.address() as usize, buffer.len());
-        other.memory() == self.tensor.memory() && start < from.saturating_add(len) && from < start.saturating_add(self.bytes())
+        other.memory() == self.memory && start < from.saturating_add(len) && from < start.saturating_add(bytes_of(tensor))
     }
 
     /// The memory for a dense tensor that takes exactly all of it, aligned for its type; `None` for any other.
     pub(crate) fn place(&self, dtype: DType, shape: &Shape, layout: &Layout) -> Option<SlotTensor> {
+        let tensor = self.tensor.as_ref()?;
         let bytes = Shape::checked_len(shape).and_then(|n| dtype.bytes_of(n))?;
-        let aligned = (self.tensor.address() as usize).is_multiple_of(dtype.size().unwrap_or(1).min(8));
-        let fits = bytes == self.bytes() && layout.is_dense(shape) && aligned;
-        let owner = Some((self.tensor.buffer().clone(), self.tensor.offset()));
-        let (memory, address) = (self.tensor.memory(), self.tensor.address().cast_mut());
+        let aligned = (tensor.address() as usize).is_multiple_of(dtype.size().unwrap_or(1).min(8));
+        let fits = bytes == bytes_of(tensor) && layout.is_dense(shape) && aligned;
+        let owner = Some((tensor.buffer().clone(), tensor.offset()));
+        let (memory, address) = (self.memory, tensor.address().cast_mut());
         fits.then(|| SlotTensor { dtype, shape: shape.clone(), layout: Layout::Dense, memory, address, owner })
     }
 
@@ -74,26 +86,33 @@ impl Destination {
     ///
     /// # Errors
     /// `InvalidArgument` when type or shape are not those of the memory.
-    pub(crate) fn take(&self, value: &mut Value) -> Result<()> {
-        if !self.binding {
-            return Ok(());
-        }
+    pub(crate) fn take(&self, value: &mut Value, target: &Target) -> Result<()> {
+        let Some(own) = self.bound() else { return target.bring(value, self.memory) };
         let Value::Tensor(tensor) = &*value else { bail!(InvalidArgument, "{} cannot be written to a tensor", value.ty()) };
-        let (given, wanted) = (tensor.shape(), self.tensor.shape());
+        let (given, wanted) = (tensor.shape(), own.shape());
         ensure!(given == wanted, InvalidArgument, "OrtValue shape verification failed. Current shape:{given} Requested shape:{wanted}");
-        let (given, wanted) = (tensor.dtype(), self.tensor.dtype());
+        let (given, wanted) = (tensor.dtype(), own.dtype());
         ensure!(given == wanted, InvalidArgument, "Unexpected output data type. Actual: (tensor({wanted})) , expected: (tensor({given}))");
-        if tensor.address() == self.tensor.address() {
+        if tensor.address() == own.address() && tensor.memory() == self.memory {
             return Ok(());
         }
         if !tensor.is_empty() {
-            let (shape, address) = (self.tensor.shape(), self.tensor.address().cast_mut());
+            let (shape, address) = (own.shape(), own.address().cast_mut());
             // SAFETY: `new` demands that nobody else touches the memory; a value that shared it with a feed was made elsewhere.
-            base::copy::copy(tensor.as_ref(), unsafe { TensorMut::new(wanted, shape, &Layout::Dense, self.tensor.memory(), address) })?;
+            let to = unsafe { TensorMut::new(wanted, shape, &Layout::Dense, self.memory, address) };
+            if tensor.memory().is_host() && self.memory.is_host() {
+                base::copy::copy(tensor.as_ref(), to)?;
+            } else {
+                target.copy(tensor.as_ref(), to)?;
+            }
         }
-        *value = Value::Tensor(self.tensor.clone());
+        *value = Value::Tensor(own.clone());
         Ok(())
     }
+}
+
+fn bytes_of(tensor: &Tensor) -> usize {
+    tensor.dtype().bytes_of(tensor.len()).unwrap_or(0)
 }
 
 /// For each fetch that has a destination of its own, the slot whose buffer can be that memory.
@@ -108,7 +127,7 @@ impl Homes {
         for (i, destination) in destinations.iter().enumerate() {
             let (Some(destination), Some(root)) = (destination, roots.get(i).copied().flatten()) else { continue };
             let others = destinations.iter().enumerate().filter(|(j, _)| *j != i).filter_map(|(_, d)| *d);
-            let shared = others.map(Destination::tensor).chain(feeds.iter().copied()).any(|t| destination.overlaps(t));
+            let shared = others.filter_map(Destination::tensor).chain(feeds.iter().copied()).any(|t| destination.overlaps(t));
             if !shared && homes.iter().all(|(slot, _): &(u32, usize)| *slot != root) {
                 homes.push((root, i));
             }

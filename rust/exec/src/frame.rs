@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::{Buffer, Memory, Result, Shape};
-use op::{Slot, SlotTensor};
+use base::{Buffer, Memory, Result, Shape, Tensor, Value};
+use op::{RunState, Slot, SlotTensor};
 
 use crate::Target;
 use crate::bind::Bound;
@@ -20,6 +20,10 @@ pub(crate) struct Frame {
     scratch: Buffer,
     /// Scratch memory for nodes that run at the same time.
     spare: Vec<Buffer>,
+    /// What providers keep for the run.
+    pub(crate) states: Vec<Arc<dyn RunState>>,
+    /// Feeds that lie on a device, by slot.
+    pub(crate) resident: Vec<(u32, Tensor)>,
 }
 
 #[derive(Default)]
@@ -40,6 +44,8 @@ impl Frame {
             segments,
             scratch: Buffer::uninit(0)?,
             spare: Vec::new(),
+            states: Vec::new(),
+            resident: Vec::new(),
         })
     }
 
@@ -118,10 +124,18 @@ impl Frame {
     /// Lets go of everything that came from the caller or has a buffer of its own.
     pub(crate) fn clear(&mut self, plan: &Plan) {
         for (slot, s) in self.slots.iter_mut().zip(&plan.slots) {
-            if !matches!(s.storage, Storage::Block(_) | Storage::PartOf { .. } | Storage::Constant(_)) {
-                *slot = Slot::Empty;
+            match s.storage {
+                // A feed stood in for the block.
+                Storage::Block(_) if matches!(slot, Slot::Value(Value::Tensor(_))) => {
+                    self.segments[s.segment].bound = None;
+                    *slot = Slot::Empty;
+                }
+                Storage::Block(_) | Storage::PartOf { .. } | Storage::Constant(_) => {}
+                _ => *slot = Slot::Empty,
             }
         }
+        self.states.clear();
+        self.resident.clear();
         self.symbols.fill(None);
     }
 }

@@ -10,6 +10,7 @@ use ir::{Dim, Dims, Fact, NodeId, Symbol, ValueId};
 use op::{Alias, Wires};
 
 use crate::Program;
+use crate::copy::copies_to;
 use crate::stand_in::Numbers;
 use crate::storage::{Storage, assign};
 use crate::waves::in_waves;
@@ -24,6 +25,10 @@ pub struct Plan {
     pub(crate) feeds: Vec<u32>,
     /// The slot of each fetched value.
     pub(crate) fetches: Vec<u32>,
+    /// Feeds that some step reads that does not just copy them.
+    pub(crate) read_in_place: Vec<u32>,
+    /// The providers of the steps that keep something for a run, by their place in the target.
+    pub(crate) devices: Vec<usize>,
     /// Memory that values take turns in.
     pub(crate) blocks: Vec<Block>,
     /// Where each segment begins; sizes in a segment are known when it starts.
@@ -74,6 +79,8 @@ pub(crate) struct Step {
     pub(crate) releases: Vec<u32>,
     /// Outputs whose sizes must be inferred from the values at hand just before the step.
     pub(crate) sized_late: bool,
+    /// The memory that this step copies to, if it does nothing else.
+    pub(crate) copies_to: Option<Memory>,
     /// Symbols that the outputs of this step settle.
     pub(crate) settles: Vec<Settled>,
 }
@@ -135,6 +142,8 @@ impl Plan {
             slots: draft.slots,
             feeds: draft.feeds,
             fetches,
+            read_in_place: Vec::new(),
+            devices: Vec::new(),
             blocks: Vec::new(),
             segments: draft.segments,
             symbols: program.facts().symbols.len(),
@@ -144,6 +153,8 @@ impl Plan {
             speaks_of: Vec::new(),
         };
         assign(program, &mut plan)?;
+        plan.read_in_place = plan.feeds.iter().copied().filter(|slot| plan.is_read_in_place(*slot)).collect();
+        plan.devices = program.devices(plan.steps.iter().map(|s| s.node))?;
         plan.roots = plan.fetches.iter().map(|slot| plan.root(*slot)).collect();
         plan.speaks_of = (0..plan.segments.len()).map(|i| plan.symbols_in(program, i)).collect::<Result<_>>()?;
         Ok(plan)
@@ -151,8 +162,13 @@ impl Plan {
 }
 
 impl Plan {
+    /// Whether a step reads `slot` that does not just copy it.
+    fn is_read_in_place(&self, slot: u32) -> bool {
+        self.steps.iter().any(|s| s.copies_to.is_none() && s.wires.inputs.contains(&Some(slot)))
+    }
+
     /// The slot that `slot` has its buffer from, all of it.
-    fn root(&self, slot: u32) -> Option<u32> {
+    pub(crate) fn root(&self, slot: u32) -> Option<u32> {
         match self.slots[slot as usize].storage {
             Storage::Own | Storage::Free => Some(slot),
             Storage::Over(input) => self.root(input),
@@ -296,7 +312,8 @@ impl<'p> Draft<'p> {
         let settles = self.settle(&outputs);
         let wires = Wires { inputs, given, outputs, ending: 0 };
         let ends_segment = !settles.is_empty();
-        self.steps.push(Step { node: id, wires, action: Action::Kernel, releases: Vec::new(), sized_late, settles });
+        let copies_to = copies_to(node);
+        self.steps.push(Step { node: id, wires, action: Action::Kernel, releases: Vec::new(), sized_late, copies_to, settles });
         if ends_segment {
             self.segments.push(Start { step: self.steps.len(), slot: self.slots.len(), block: 0 });
         }

@@ -56,6 +56,26 @@ impl Program {
         self.units[id.index()].as_ref().ok_or_else(|| base::error!(Fail, "{id:?} has no kernel"))
     }
 
+    /// The providers of devices that run some of `nodes`, by their place in the target.
+    pub(crate) fn devices(&self, nodes: impl Iterator<Item = NodeId>) -> Result<Vec<usize>> {
+        let mut found = vec![false; self.target.providers().len()];
+        for id in nodes {
+            let provider = &self.unit(id)?.provider;
+            if let Some(i) = self.target.providers().iter().position(|p| !p.memory().is_host() && p.name() == provider.name()) {
+                found[i] = true;
+            }
+        }
+        Ok((0..found.len()).filter(|i| found[*i]).collect())
+    }
+
+    /// What `value` is a copy of, if the program only copies it to the host: what lies on the device.
+    pub fn before_copy(&self, value: ValueId) -> ValueId {
+        match self.graph.producer(value) {
+            Some((_, node)) if copy::copies_to(node) == Some(Memory::HOST) => node.inputs.first().copied().flatten().unwrap_or(value),
+            _ => value,
+        }
+    }
+
     /// The memory that `value` lies in when the program runs.
     pub(crate) fn memory_of(&self, value: ValueId) -> Memory {
         match self.graph.value(value).producer {

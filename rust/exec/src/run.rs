@@ -77,6 +77,7 @@ impl Runner {
         let mut frame = self.frames.take(&self.plan)?;
         let mut walk = Walk { runner: self, frame: &mut frame, destinations, homes: Homes::default(), cancel, observer };
         let result = walk.run(feeds);
+        let result = walk.end(result);
         self.frames.give_back(frame, &self.plan);
         result
     }
@@ -94,6 +95,9 @@ pub(crate) struct Walk<'a> {
 
 impl Walk<'_> {
     fn run(&mut self, feeds: impl IntoIterator<Item = Value>) -> Result<Vec<Value>> {
+        for device in &self.runner.plan.devices {
+            self.frame.states.extend(self.runner.program.target.providers()[*device].begin()?);
+        }
         self.feed(feeds)?;
         if !self.destinations.is_empty() {
             self.homes = self.find_homes();
@@ -130,6 +134,16 @@ impl Walk<'_> {
         self.fetch_all()
     }
 
+    /// Waits for what was started on devices, and tells what went wrong there. A run that failed waits too: what it was fed is let go.
+    fn end(&mut self, result: Result<Vec<Value>>) -> Result<Vec<Value>> {
+        let mut finished = Ok(());
+        for state in &self.frame.states {
+            // All are waited for; the first error counts.
+            finished = finished.and(state.finish());
+        }
+        result.and_then(|values| finished.map(|()| values))
+    }
+
     /// Where results can be made in the memory of the caller.
     fn find_homes(&self) -> Homes {
         let plan = &self.runner.plan;
@@ -148,9 +162,47 @@ impl Walk<'_> {
         for slot in &plan.feeds {
             let Some(value) = feeds.next() else { bail!(InvalidArgument, "too few values are fed: {} are needed", plan.feeds.len()) };
             self.settle_feed(*slot, &value)?;
-            self.frame.slots[*slot as usize] = Slot::Value(value);
+            self.frame.slots[*slot as usize] = Slot::Value(self.received(*slot, value)?);
         }
         Ok(())
+    }
+
+    /// What steps find of a feed: what lies on a device is copied for those of the host.
+    fn received(&mut self, slot: u32, value: Value) -> Result<Value> {
+        let tensor = match value {
+            Value::Tensor(tensor) if !tensor.memory().is_host() => tensor,
+            value => return Ok(value),
+        };
+        let plan = &self.runner.plan;
+        let program = &self.runner.program;
+        let name = &program.graph().value(plan.slots[slot as usize].value).name;
+        let named = |e: base::Error| error!(InvalidArgument, "input '{name}': {}", e.detail());
+        program.target.owner_of(tensor.memory()).map_err(named)?;
+        ensure!(tensor.layout().is_dense(tensor.shape()), InvalidArgument, "input '{name}' lies on a device and is not dense");
+        self.frame.resident.push((slot, tensor.clone()));
+        if plan.read_in_place.contains(&slot) {
+            return program.target.copy_to(tensor.as_ref(), base::Memory::HOST).map(Value::Tensor).map_err(named);
+        }
+        Ok(Value::Tensor(tensor))
+    }
+
+    /// The feed that `step` would copy to where it lies already, if it is such a step.
+    fn lies_there(&self, step: &Step) -> Option<Tensor> {
+        let (memory, slot) = (step.copies_to?, step.wires.inputs.first().copied().flatten()?);
+        let output = step.wires.outputs.first().copied().flatten()?;
+        let whole = !matches!(self.runner.plan.slots[output as usize].storage, Storage::PartOf { .. });
+        let found = self.frame.resident.iter().find(|(s, tensor)| *s == slot && tensor.memory() == memory && whole);
+        found.map(|(_, tensor)| tensor.clone())
+    }
+
+    /// Whether `step` has nothing to copy, because its input was fed where it is wanted.
+    pub(crate) fn is_spared(&self, step: &Step) -> bool {
+        self.lies_there(step).is_some()
+    }
+
+    /// Whether `buffer` is that of a feed on a device, which nobody may write to or give away.
+    fn is_fed(&self, buffer: &Arc<base::Buffer>) -> bool {
+        self.frame.resident.iter().any(|(_, tensor)| Arc::ptr_eq(tensor.buffer(), buffer))
     }
 
     /// Checks a feed against what the plan knows of it, and takes the values of symbols from its sizes.
@@ -221,13 +273,18 @@ impl Walk<'_> {
     }
 
     fn kernel(&mut self, step: &Step, bound: &Bound, scratch: Option<usize>) -> Result<()> {
+        if let (Some(tensor), Some(output)) = (self.lies_there(step), step.wires.outputs.first().copied().flatten()) {
+            self.frame.slots[output as usize] = Slot::Value(tensor.into());
+            return Ok(());
+        }
         let bytes = self.prepare_outputs(step, bound, scratch)?;
         let unit = self.runner.program.unit(step.node)?;
         let scratch = self.frame.scratch(bytes)?;
         // SAFETY: the plan gives each output memory that no later reader's value lies in, except with an input it promised in place;
         // feeds and constants are kept alive by their slots, arenas and scratch memory by the frame. Memory of the caller that feeds
         // or other results share is no output.
-        let mut run = unsafe { Run::new(&mut self.frame.slots, &step.wires, scratch, self.cancel) };
+        let run = unsafe { Run::new(&mut self.frame.slots, &step.wires, scratch, self.cancel) };
+        let mut run = run.with_states(&self.frame.states);
         unit.kernel.run(&mut run)?;
         self.check_outputs(step)
     }
@@ -250,7 +307,14 @@ impl Walk<'_> {
         self.frame.slots[slot as usize] = match s.storage {
             Storage::Own => Slot::Tensor(self.memory_for(slot, dtype, size.shape.clone(), size.layout.clone())?),
             Storage::Over(input) => match &self.frame.slots[input as usize] {
-                Slot::Tensor(t) => Slot::Tensor(SlotTensor { dtype, ..t.clone() }),
+                Slot::Tensor(t) if !t.owner.as_ref().is_some_and(|(buffer, _)| self.is_fed(buffer)) => {
+                    Slot::Tensor(SlotTensor { dtype, ..t.clone() })
+                }
+                // A feed on the device stands in for a copy of it.
+                Slot::Tensor(_) | Slot::Value(Value::Tensor(_)) => {
+                    let root = self.runner.plan.root(slot).unwrap_or(slot);
+                    Slot::Tensor(self.memory_for(root, dtype, size.shape.clone(), size.layout.clone())?)
+                }
                 other => bail!(Fail, "a result cannot be written over {other:?}"),
             },
             _ => return Ok(()),
@@ -359,14 +423,13 @@ impl Walk<'_> {
     /// The fetched values, in the memory of the caller where it gave some.
     fn fetch_all(&mut self) -> Result<Vec<Value>> {
         let plan = &self.runner.plan;
-        if self.destinations.is_empty() {
-            return plan.fetches.iter().map(|s| self.fetch(*s)).collect();
-        }
+        let target = &self.runner.program.target;
         // All are taken before any is written: memory of the caller may hold a feed that is fetched too.
         let mut values = plan.fetches.iter().map(|s| self.fetch(*s)).collect::<Result<Vec<Value>>>()?;
-        for (value, destination) in values.iter_mut().zip(self.destinations) {
-            if let Some(destination) = destination {
-                destination.take(value)?;
+        for (i, value) in values.iter_mut().enumerate() {
+            match self.destinations.get(i).copied().flatten() {
+                Some(destination) => destination.take(value, target)?,
+                None => target.bring(value, base::Memory::HOST)?,
             }
         }
         Ok(values)
@@ -379,7 +442,12 @@ impl Walk<'_> {
             Slot::Value(Value::Tensor(t)) if fixed && self.runner.copies_feeds && t.memory().is_host() => {
                 Tensor::copy_of(t.as_ref()).map(Value::Tensor)
             }
-            held => held.to_value(),
+            held => match held.to_value()? {
+                Value::Tensor(t) if !t.memory().is_host() && (fixed || self.is_fed(t.buffer())) => {
+                    self.runner.program.target.copy_to(t.as_ref(), t.memory()).map(Value::Tensor)
+                }
+                value => Ok(value),
+            },
         }
     }
 }

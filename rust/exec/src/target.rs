@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{Buffer, Layout, Memory, Result, Shape, Tensor, TensorMut, TensorRef, bail};
+use base::{Buffer, Layout, Memory, Result, Shape, Tensor, TensorMut, TensorRef, Value, bail};
 use ir::{Fact, Node};
 use op::{Claim, Mask, OpDef, Prepare, Prepared, Provider, Registry};
 
@@ -48,7 +48,7 @@ impl Target {
     /// `Fail` when none does.
     pub fn owner_of(&self, memory: Memory) -> Result<&Arc<dyn Provider>> {
         let found = self.providers.iter().find(|p| p.memory() == memory);
-        found.ok_or_else(|| base::error!(Fail, "no provider owns {memory}"))
+        found.ok_or_else(|| base::error!(Fail, "no provider of the session reaches {}", op::cuda::memory_name(memory)))
     }
 
     /// A copy of a dense tensor in `memory`.
@@ -63,6 +63,19 @@ impl Target {
         let to = unsafe { TensorMut::new(dtype, &shape, &Layout::Dense, memory, buffer.address().cast_mut()) };
         self.copy(from, to)?;
         Tensor::new(dtype, shape, Layout::Dense, buffer, 0)
+    }
+
+    /// Lets `value` lie in `memory`, if it is a tensor that lies elsewhere.
+    ///
+    /// # Errors
+    /// As [`copy_to`](Self::copy_to).
+    pub fn bring(&self, value: &mut Value, memory: Memory) -> Result<()> {
+        if let Value::Tensor(tensor) = &*value
+            && tensor.memory() != memory
+        {
+            *value = self.copy_to(tensor.as_ref(), memory)?.into();
+        }
+        Ok(())
     }
 
     /// Copies a tensor between the memories of this target.

@@ -1,12 +1,12 @@
 //! Runs of several nodes at once: those that wait for nothing but what is there already make up a wave.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use base::threads::{self, Cancel};
 use base::{Buffer, Result};
 use ir::NodeId;
-use op::{Run, Slot, Wires};
+use op::{Run, RunState, Slot, Wires};
 
 use crate::bind::Bound;
 use crate::plan::{Action, Step};
@@ -40,12 +40,13 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&mut self, program: &Program, cancel: &Cancel, observer: Option<&Observer>) -> Result<()> {
+    fn run(&mut self, program: &Program, cancel: &Cancel, states: &[Arc<dyn RunState>], observer: Option<&Observer>) -> Result<()> {
         let node = program.graph().node(self.step.node);
         let start = observer.map(|_| Instant::now());
         let scratch = (self.scratch.address().cast_mut(), self.bytes);
         // SAFETY: inputs are shared and only read, and kept by their slots here; each output has memory of its own, and so has scratch.
-        let mut run = unsafe { Run::new(&mut self.slots, &self.wires, scratch, cancel) };
+        let run = unsafe { Run::new(&mut self.slots, &self.wires, scratch, cancel) };
+        let mut run = run.with_states(states);
         program.unit(self.step.node)?.kernel.run(&mut run).map_err(|e| e.while_running(&node.key.name, &node.name))?;
         if let (Some(observer), Some(start)) = (observer, start) {
             observer.tell(program.graph(), self.step.node, start, &self.slots, &self.wires);
@@ -63,7 +64,8 @@ impl Task<'_> {
 impl Walk<'_> {
     /// Runs `steps`, which do not wait for each other: large ones at the same time, on the threads of the run.
     pub(crate) fn wave(&mut self, steps: &[(&Step, Option<usize>)], bound: &Bound) -> Result<()> {
-        let (kernels, others): (Vec<_>, Vec<_>) = steps.iter().partition(|(step, _)| step.action == Action::Kernel);
+        let (kernels, others): (Vec<_>, Vec<_>) =
+            steps.iter().partition(|(step, _)| step.action == Action::Kernel && !self.is_spared(step));
         for (step, scratch) in others {
             self.step_alone(step, bound, scratch)?;
         }
@@ -86,7 +88,8 @@ impl Walk<'_> {
             tasks.push(Mutex::new(self.task(step, bound, *scratch).map_err(|e| self.at(step, e))?));
         }
         let (program, cancel, observer) = (&*self.runner.program, self.cancel, self.observer);
-        let run = |task: &Mutex<Task<'_>>| task.lock().unwrap_or_else(PoisonError::into_inner).run(program, cancel, observer);
+        let states = self.frame.states.clone();
+        let run = |task: &Mutex<Task<'_>>| task.lock().unwrap_or_else(PoisonError::into_inner).run(program, cancel, &states, observer);
         let (large, small): (Vec<_>, Vec<_>) = tasks.iter().partition(|t| t.lock().unwrap_or_else(PoisonError::into_inner).size() >= LARGE);
         small.into_iter().try_for_each(run)?;
         match large.len() {

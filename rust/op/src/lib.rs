@@ -21,7 +21,7 @@ pub use ir::Layouts;
 pub use operator::{Alias, Body, CpuKernel, CudaFn, Kernels, Mask, Op, OpDef, Part, PrepareFn, Prepared, Sizes, Stateless};
 pub use packed::Packed;
 pub use prepare::{PlanSubgraph, Prepare};
-pub use provider::{Claim, Provider, ProviderFactory};
+pub use provider::{Claim, Provider, ProviderFactory, RunState};
 pub use registry::Registry;
 pub use run::{Run, Slot, SlotTensor, Wires};
 pub use signature::{Arity, Param, Since, deprecated, since};

@@ -1,5 +1,6 @@
 //! Execution providers: who runs nodes, and in which memory.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use base::{Buffer, Memory, Result, TensorMut, TensorRef};
@@ -14,6 +15,15 @@ pub enum Claim {
     Yes(Mask),
     /// It does not, and why.
     No(String),
+}
+
+/// What a provider keeps for one run.
+pub trait RunState: Any + Send + Sync {
+    /// Ends the run: waits for the work that it started, and tells what kernels found wrong meanwhile.
+    ///
+    /// # Errors
+    /// That, naming the node, and what the device says.
+    fn finish(&self) -> Result<()>;
 }
 
 /// An execution provider: it claims nodes, builds their kernels, and owns a memory.
@@ -36,6 +46,27 @@ pub trait Provider: Send + Sync {
     /// The graph passes, by name, that make nodes it would leave to others.
     fn unwanted_passes(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// What else there is to say of how it runs nodes, for whoever asks.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What it keeps for a run that begins, if anything: kernels find it by [`Run::state`](crate::Run::state).
+    ///
+    /// # Errors
+    /// What its device says.
+    fn begin(&self) -> Result<Option<Arc<dyn RunState>>> {
+        Ok(None)
+    }
+
+    /// Waits until all work on its device is done, that of others too.
+    ///
+    /// # Errors
+    /// What its device says.
+    fn synchronize(&self) -> Result<()> {
+        Ok(())
     }
 
     /// `bytes` bytes of its memory.

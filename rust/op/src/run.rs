@@ -1,5 +1,6 @@
 //! What a kernel sees while it runs.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -7,6 +8,8 @@ use base::threads::Cancel;
 use base::{
     Buffer, DType, Element, Layout, Memory, Result, Sequence, Shape, Strings, Tensor, TensorMut, TensorRef, Value, bail, ensure, error,
 };
+
+use crate::RunState;
 
 /// The place of one value during a run.
 #[derive(Clone, Debug, Default)]
@@ -129,6 +132,7 @@ pub struct Run<'a> {
     wires: &'a Wires,
     scratch: (*mut u8, usize),
     cancel: &'a Cancel,
+    states: &'a [Arc<dyn RunState>],
     /// Which outputs, and the scratch memory (bit 63), are handed out.
     taken: Cell<u64>,
 }
@@ -140,7 +144,18 @@ impl<'a> Run<'a> {
     /// Each tensor in a slot lies in live memory as [`TensorRef::new`] demands; slots that the node writes share memory with no slot
     /// that anybody still reads, except with an input that the node was promised in place. `scratch` is good for its length.
     pub unsafe fn new(slots: &'a mut [Slot], wires: &'a Wires, scratch: (*mut u8, usize), cancel: &'a Cancel) -> Self {
-        Self { slots, wires, scratch, cancel, taken: Cell::new(0) }
+        Self { slots, wires, scratch, cancel, states: &[], taken: Cell::new(0) }
+    }
+
+    /// The same with what providers keep for the run.
+    #[must_use]
+    pub fn with_states(self, states: &'a [Arc<dyn RunState>]) -> Self {
+        Self { states, ..self }
+    }
+
+    /// What the provider of the node keeps for the run, by its type.
+    pub fn state<T: RunState>(&self) -> Option<&'a T> {
+        self.states.iter().find_map(|state| (&**state as &dyn Any).downcast_ref())
     }
 
     /// How many inputs the node lists.

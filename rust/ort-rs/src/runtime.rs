@@ -11,6 +11,11 @@ pub use ops_misc::random::set_seed;
 
 use base::Result;
 
+/// CUDA devices and their memory, for values that no session made.
+pub mod cuda {
+    pub use ::cuda::{Commons, Device, Lent, device_of, look_in, memory_name, memory_of};
+}
+
 /// Every operator that is built in.
 ///
 /// ```

@@ -99,6 +99,18 @@ impl Session {
         self.core.providers()
     }
 
+    /// What the providers say of how they run nodes, each after its name: such as where products are computed.
+    ///
+    /// ```
+    /// # use ort_rs::Session;
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// assert!(session.notes().is_empty(), "the CPU has nothing to add");
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn notes(&self) -> Vec<String> {
+        self.core.notes()
+    }
+
     /// Which provider runs each node of the optimized graph, and why.
     ///
     /// ```

@@ -28,7 +28,7 @@ fn a_result_is_made_where_it_is_wanted() {
     let destination = memory(3);
     for _ in 0..3 {
         let outputs = run(&s, &x, &destination).unwrap();
-        assert_eq!(outputs[0].tensor().unwrap().address(), destination.tensor().address());
+        assert_eq!(outputs[0].tensor().unwrap().address(), destination.tensor().unwrap().address());
         assert_eq!(elements::<f32>(&outputs[0]), [-1., -2., -3.]);
     }
 }
@@ -53,8 +53,8 @@ fn memory_of_another_shape_is_refused_or_left_alone() {
     // SAFETY: as in `memory`.
     let spare = unsafe { Destination::reuse(Tensor::zeros(F32, [4]).unwrap()).unwrap() };
     let outputs = run(&s, &x, &spare).unwrap();
-    assert_ne!(outputs[0].tensor().unwrap().address(), spare.tensor().address());
-    assert_eq!(spare.tensor().slice::<f32>().unwrap(), [0.; 4]);
+    assert_ne!(outputs[0].tensor().unwrap().address(), spare.tensor().unwrap().address());
+    assert_eq!(spare.tensor().unwrap().slice::<f32>().unwrap(), [0.; 4]);
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl CoreSession {
         output_names: Option<&Bound<'_, PyAny>>,
         run_options: Option<&Bound<'_, RunOptions>>,
     ) -> Result<OrtValueVector> {
-        Ok(OrtValueVector::of(self.0.run_on_values(py, output_names, input_feed, run_options)?))
+        Ok(OrtValueVector::of(self.0.run_on_values(py, output_names, input_feed, run_options, &[])?))
     }
 
     /// Runs the model on what is bound.

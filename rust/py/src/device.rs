@@ -1,9 +1,11 @@
 //! Devices: where memory lies, as ONNX Runtime numbers them.
 
+use ort_rs::runtime::Memory;
 use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
+use crate::cuda_value;
 use crate::enums::ORT_DEVICE_VENDOR_ID;
 use crate::error::{Result, runtime_error};
 
@@ -45,16 +47,27 @@ impl OrtDevice {
     /// The memory of the host.
     pub(crate) const CPU: Self = Self { kind: 0, memory: 0, vendor: 0, id: 0 };
 
-    /// Fails unless the host can touch memory on this device.
+    /// The memory that it is: that of the host, or of a CUDA device.
+    ///
+    /// # Errors
+    /// `RuntimeError` that says what `action` would need.
+    pub(crate) fn memory(&self, action: &str) -> Result<Memory> {
+        match (self.kind, self.memory, self.vendor) {
+            (0, ..) => Ok(Memory::HOST),
+            (1, 0, NVIDIA | 0) => cuda_value::memory(self.id, action),
+            _ => Err(runtime_error(format!("Can't {action} on {}: ort_rs reaches the CPU and CUDA devices.", self.__repr__()))),
+        }
+    }
+
+    /// Fails unless it is the host.
     ///
     /// # Errors
     /// `RuntimeError` that says what `action` would need.
     pub(crate) fn check_host(&self, action: &str) -> Result<()> {
-        if self.kind == 0 {
+        if self.memory(action)?.is_host() {
             return Ok(());
         }
-        let device = if self.vendor == NVIDIA { "the CUDA device" } else { "the device" };
-        Err(runtime_error(format!("Can't {action} on {device}: this build of ort_rs runs on the CPU alone.")))
+        Err(runtime_error(format!("Can't {action} on {}: that is for the memory of the host.", self.__repr__())))
     }
 
     /// The device that a program names.

@@ -8,9 +8,11 @@ use ort_rs::runtime::{Buffer, Foreign, Layout};
 use ort_rs::{DType, Shape, Tensor};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi::{self, PyObject};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyCapsule;
+use pyo3::types::{PyCapsule, PyDict};
 
+use crate::cuda_value;
 use crate::error::{Result, runtime_error};
 
 /// The name of a capsule that nobody has taken yet, and of one that somebody has.
@@ -20,6 +22,10 @@ const USED: &std::ffi::CStr = c"used_dltensor";
 /// The memory of the host, and the part of it that CUDA has pinned.
 const HOST: i32 = 1;
 const PINNED: i32 = 3;
+/// The memory of a CUDA device.
+pub(crate) const CUDA: i32 = 2;
+/// The CPU among devices.
+pub(crate) const CPU: (i32, i32) = (HOST, 0);
 
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,18 +104,20 @@ struct Lent {
 /// A capsule that lends `tensor` to whoever takes it.
 ///
 /// # Errors
-/// `RuntimeError` for strings, packed types, and tensors that the host cannot reach.
+/// `RuntimeError` for strings, packed types, and tensors on devices other than those of CUDA.
 pub(crate) fn lend<'py>(py: Python<'py>, tensor: &Tensor) -> Result<Bound<'py, PyAny>> {
     let dtype = code_of(tensor.dtype())?;
-    let Some(strides) = tensor.layout().strides(tensor.shape()).filter(|_| tensor.memory().is_host()) else {
-        return Err(runtime_error("only tensors of the host, without blocked channels, are lent"));
+    let (device_type, device_id) = cuda_value::ordinal(tensor).map_or(CPU, |ordinal| (CUDA, ordinal.into()));
+    let reached = tensor.memory().is_host() == (device_type == HOST);
+    let Some(strides) = tensor.layout().strides(tensor.shape()).filter(|_| reached) else {
+        return Err(runtime_error("only tensors of the host and of CUDA devices, without blocked channels, are lent"));
     };
     let mut lent = Box::new(Lent {
         managed: DlManagedTensor {
             tensor: DlTensor {
                 data: tensor.address().cast_mut().cast(),
-                device_type: HOST,
-                device_id: 0,
+                device_type,
+                device_id,
                 ndim: tensor.shape().len() as i32,
                 dtype,
                 shape: ptr::null_mut(),
@@ -192,6 +200,36 @@ pub(crate) fn is_uint8(capsule: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(ty == DlType { code: 1, bits: 8, lanes: 1 })
 }
 
+/// The tensor on a CUDA device that `object` lends by `__dlpack__`; `None` for an object that has none there.
+///
+/// # Errors
+/// As [`borrow`].
+pub(crate) fn on_cuda(object: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
+    match device_of(object) {
+        Some((CUDA, _)) => borrow(&capsule_of(object)?, false).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The device that `object` says its memory is on.
+fn device_of(object: &Bound<'_, PyAny>) -> Option<(i32, i32)> {
+    object.call_method0(intern!(object.py(), "__dlpack_device__")).ok()?.extract().ok()
+}
+
+/// The capsule that `object` lends by `__dlpack__`; what it holds on a CUDA device is there when this returns.
+///
+/// # Errors
+/// What the object says.
+pub(crate) fn capsule_of<'py>(object: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+    let py = object.py();
+    let Some((CUDA, id)) = device_of(object) else { return Ok(object.call_method0(intern!(py, "__dlpack__"))?) };
+    let keywords = PyDict::new(py);
+    keywords.set_item("stream", cuda_value::stream(id)?)?;
+    let capsule = object.call_method(intern!(py, "__dlpack__"), (), Some(&keywords))?;
+    cuda_value::settle(id)?;
+    Ok(capsule)
+}
+
 /// The tensor that `capsule` lends, over its memory. Elements of `uint8` are booleans if `is_bool`.
 ///
 /// # Errors
@@ -201,7 +239,7 @@ pub(crate) fn borrow(capsule: &Bound<'_, PyAny>, is_bool: bool) -> Result<Tensor
     // SAFETY: a capsule of that name holds a managed tensor, alive as long as the capsule is not renamed.
     let dl = unsafe { &(*managed).tensor };
     let dtype = dtype_of(dl.dtype, is_bool)?;
-    if !matches!(dl.device_type, HOST | PINNED) {
+    if !matches!(dl.device_type, HOST | PINNED | CUDA) {
         return Err(runtime_error(format!("memory on DLPack device {} cannot be used by this build", dl.device_type)));
     }
     let rank = usize::try_from(dl.ndim).map_err(|_| runtime_error("a tensor cannot have a negative number of axes"))?;
@@ -226,6 +264,9 @@ pub(crate) fn borrow(capsule: &Bound<'_, PyAny>, is_bool: bool) -> Result<Tensor
         }
         Borrowed(managed)
     };
+    if dl.device_type == CUDA {
+        return cuda_value::lent(dl.device_id, dtype, shape, data as usize, len, owner);
+    }
     // SAFETY: DLPack promises the elements of a dense tensor at that address until it is given back.
     let foreign = unsafe { Foreign::new(data, len, Box::new(owner)) };
     Ok(Tensor::new(dtype, shape, Layout::Dense, Arc::new(Buffer::Foreign(foreign)), 0)?)

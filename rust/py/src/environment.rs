@@ -103,10 +103,10 @@ pub(crate) fn model_metadata(model: &Bound<'_, PyAny>) -> Result<BTreeMap<String
     Ok(metadata?.custom)
 }
 
-/// The kind of device that a session uses if it is not told otherwise.
+/// The kind of device that sessions can use here: `GPU` where a CUDA device is, else `CPU`.
 #[pyfunction]
-pub(crate) fn get_device() -> &'static str {
-    "CPU"
+pub(crate) fn get_device() -> Result<&'static str> {
+    Ok(if get_available_providers()?.iter().any(|name| name == "CUDAExecutionProvider") { "GPU" } else { "CPU" })
 }
 
 /// The version of ort_rs.

@@ -10,6 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::array::{Header, plain};
+use crate::cuda_value;
+use crate::dlpack;
 use crate::dtype;
 use crate::error::{Failure, Result, runtime_error};
 use crate::ort_value::OrtValue;
@@ -118,9 +120,16 @@ fn nested(list: &Bound<'_, PyList>, dtype: DType) -> Result<Value> {
     Ok(Value::Tensor(tensor(array.cast()?)?))
 }
 
-/// A tensor from a scalar of numpy or an array of another library, which lends its memory (`__array__`, `__dlpack__`).
+/// A tensor from a scalar of numpy or an array of another library, which lends its memory (`__cuda_array_interface__`, `__array__`,
+/// `__dlpack__`).
 fn borrowed(object: &Bound<'_, PyAny>, name: &str) -> Result<Value> {
     let py = object.py();
+    if let Some((tensor, _)) = cuda_value::borrow(object)? {
+        return Ok(Value::Tensor(tensor));
+    }
+    if let Some(tensor) = dlpack::on_cuda(object)? {
+        return Ok(Value::Tensor(tensor));
+    }
     let array = if object.hasattr(intern!(py, "__array__"))? {
         numpy(py)?.call_method1(intern!(py, "asarray"), (object,))?
     } else if object.hasattr(intern!(py, "__dlpack__"))? {

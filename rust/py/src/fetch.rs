@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::array::over;
+use crate::cuda_value;
 use crate::dtype::descr;
 use crate::error::Result;
 use crate::sparse::SparseTensor;
@@ -35,15 +36,19 @@ pub(crate) fn array<'py>(py: Python<'py>, tensor: Tensor) -> Result<Bound<'py, P
     if tensor.dtype() == DType::String || tensor.dtype().is_packed() {
         return view(py, &tensor, true);
     }
-    let tensor = owned(tensor)?;
+    let tensor = owned(cuda_value::on_host(&tensor)?)?;
     view(py, &tensor, true)
 }
 
 /// `tensor` if it is dense and nobody else holds its memory, else a copy.
 ///
 /// # Errors
-/// `Fail` when it lies on a device.
+/// `Fail` when memory for the copy cannot be had.
 pub(crate) fn owned(tensor: Tensor) -> ort_rs::Result<Tensor> {
+    // What a run leaves on a device is nobody else's.
+    if !tensor.memory().is_host() {
+        return Ok(tensor);
+    }
     let sole = matches!(**tensor.buffer(), Buffer::Heap(_) | Buffer::Strings(_)) && Arc::strong_count(tensor.buffer()) == 1;
     if sole && tensor.layout().is_dense(tensor.shape()) { Ok(tensor) } else { Tensor::copy_of(tensor.as_ref()) }
 }

@@ -15,7 +15,7 @@ use crate::loaded::Loaded;
 use crate::ort_value::OrtValue;
 use crate::ort_value_vector::OrtValueVector;
 use crate::session::InferenceSession;
-use crate::{element, feed, fetch};
+use crate::{cuda_value, element, feed, fetch};
 
 /// A bound output, and what the last run gave.
 struct Output {
@@ -157,10 +157,11 @@ impl Output {
         }
         let Some(held) = &self.target else {
             let result = OrtValue::of_result(value)?;
+            let wanted = self.destination.as_ref().map(Destination::memory).filter(|memory| !memory.is_host());
             self.destination = match result.tensor() {
                 // SAFETY: the memory is that of the last result, which is bound to change with the next run.
                 Ok(tensor) if tensor.dtype() != DType::String => unsafe { Destination::reuse(tensor.clone()).ok() },
-                _ => None,
+                _ => wanted.map(Destination::in_memory),
             };
             self.result = Some(Py::new(py, result)?);
             return Ok(());
@@ -173,7 +174,7 @@ impl Output {
 /// For each of `inputs` that are booleans, these checked: memory that others write to may hold anything by now. None if there are none.
 fn tamed(inputs: &[Option<Value>]) -> Result<Vec<Option<Value>>> {
     let booleans = |value: &Option<Value>| match value {
-        Some(Value::Tensor(tensor)) if tensor.dtype() == DType::Bool => Some(tensor.clone()),
+        Some(Value::Tensor(tensor)) if tensor.dtype() == DType::Bool && tensor.memory().is_host() => Some(tensor.clone()),
         _ => None,
     };
     if !inputs.iter().any(|value| booleans(value).is_some()) {
@@ -185,14 +186,17 @@ fn tamed(inputs: &[Option<Value>]) -> Result<Vec<Option<Value>>> {
 /// The tensor over the memory at `address` that a program vouches for.
 ///
 /// # Errors
-/// `RuntimeError` when the host cannot reach it, for strings, for a null pointer, and for one that is not aligned.
-fn at_pointer(device: &OrtDevice, element_type: &Bound<'_, PyAny>, shape: &Bound<'_, PyAny>, address: usize) -> Result<Tensor> {
+/// `RuntimeError` when it is not on that device, or cannot be reached; for strings, for a null pointer, and for one that is not aligned.
+fn at_pointer(name: &str, device: &OrtDevice, element_type: &Bound<'_, PyAny>, shape: &Bound<'_, PyAny>, address: usize) -> Result<Tensor> {
     let dtype = element::of(element_type)?;
     if dtype == DType::String {
         return Err(runtime_error("Only binding non-string Tensors is currently supported"));
     }
-    device.check_host("bind memory")?;
+    let memory = device.memory("bind memory")?;
     let shape = element::shape_of(shape)?;
+    if !memory.is_host() {
+        return cuda_value::at_pointer(name, memory, dtype, shape, address);
+    }
     let len = Shape::checked_len(&shape).and_then(|n| dtype.bytes_of(n));
     let len = len.ok_or_else(|| runtime_error(format!("a tensor of shape {shape} is too large")))?;
     if address == 0 && len > 0 {
@@ -227,7 +231,7 @@ impl SessionIOBinding {
         let (Some(element_type), Some(shape), Some(address)) = (element_type, shape, buffer_ptr) else {
             return Err(PyValueError::new_err("memory is bound by its element type, its shape and its address").into());
         };
-        let tensor = at_pointer(device.get(), element_type, shape, address)?;
+        let tensor = at_pointer(name, device.get(), element_type, shape, address)?;
         self.bind(self.place(name)?, Value::Tensor(tensor))
     }
 
@@ -247,14 +251,14 @@ impl SessionIOBinding {
         buffer_ptr: Option<&Bound<'_, PyAny>>,
     ) -> Result<()> {
         let Some(address) = buffer_ptr else {
-            device.check_host("keep results")?;
-            return self.put(name, None, None);
+            let memory = device.memory("keep results")?;
+            return self.put(name, None, (!memory.is_host()).then(|| Destination::in_memory(memory)));
         };
         let (Some(element_type), Some(shape)) = (element_type, shape) else {
             let text = "`element_type` and `shape` are to be provided if pre-allocated memory is provided";
             return Err(PyValueError::new_err(text).into());
         };
-        let tensor = at_pointer(device, element_type, shape, address.extract()?)?;
+        let tensor = at_pointer(&name, device, element_type, shape, address.extract()?)?;
         let value = Bound::new(address.py(), OrtValue::of_tensor(tensor, true))?;
         self.put_value(name, &value)
     }
@@ -264,13 +268,15 @@ impl SessionIOBinding {
         self.put_value(name, ortvalue)
     }
 
-    /// Waits until bound inputs are where they are read: on the CPU they always are.
-    #[allow(clippy::unused_self)] // The method of an object in Python.
-    fn synchronize_inputs(&self) {}
+    /// Waits until bound inputs are written, by whoever does so on a device.
+    fn synchronize_inputs(&self, py: Python<'_>) -> Result<()> {
+        Ok(py.detach(|| self.session.core.synchronize())?)
+    }
 
-    /// Waits until bound outputs are written: on the CPU they always are.
-    #[allow(clippy::unused_self)] // The method of an object in Python.
-    fn synchronize_outputs(&self) {}
+    /// Waits until bound outputs are written: a run ends when they are.
+    fn synchronize_outputs(&self, py: Python<'_>) -> Result<()> {
+        Ok(py.detach(|| self.session.core.synchronize())?)
+    }
 
     /// The values that the last run gave, in the order in which outputs were first bound.
     fn get_outputs(&self, py: Python<'_>) -> Result<OrtValueVector> {
@@ -350,7 +356,7 @@ impl IOBinding {
         shape: &Bound<'_, PyAny>,
         buffer_ptr: usize,
     ) -> Result<()> {
-        let tensor = at_pointer(&OrtDevice::named(device_type, device_id, -1)?, element_type, shape, buffer_ptr)?;
+        let tensor = at_pointer(name, &OrtDevice::named(device_type, device_id, -1)?, element_type, shape, buffer_ptr)?;
         self.core().bind(self.core().place(name)?, Value::Tensor(tensor))
     }
 
@@ -380,13 +386,15 @@ impl IOBinding {
         self.core().bind_ortvalue_output(name, ortvalue)
     }
 
-    /// Waits until bound inputs are where they are read: on the CPU they always are.
-    #[allow(clippy::unused_self)] // The method of an object in Python.
-    fn synchronize_inputs(&self) {}
+    /// Waits until bound inputs are written, by whoever does so on a device.
+    fn synchronize_inputs(&self, py: Python<'_>) -> Result<()> {
+        self.core().synchronize_inputs(py)
+    }
 
-    /// Waits until bound outputs are written: on the CPU they always are.
-    #[allow(clippy::unused_self)] // The method of an object in Python.
-    fn synchronize_outputs(&self) {}
+    /// Waits until bound outputs are written: a run ends when they are.
+    fn synchronize_outputs(&self, py: Python<'_>) -> Result<()> {
+        self.core().synchronize_outputs(py)
+    }
 
     /// The values that the last run gave, in the order in which outputs were first bound.
     fn get_outputs(&self, py: Python<'_>) -> Result<Vec<Py<OrtValue>>> {

@@ -8,6 +8,8 @@ mod background;
 mod cli;
 mod config;
 mod core_session;
+mod cuda_libraries;
+mod cuda_value;
 mod device;
 mod dlpack;
 mod dtype;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ort_rs::runtime::Session;
+use ort_rs::runtime::{Destination, Memory, Session};
 use ort_rs::{Error, ErrorKind, Optional, Port, Type, Value};
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -15,7 +15,7 @@ use crate::origin::Origin;
 use crate::ort_value::OrtValue;
 use crate::run_options::RunOptions;
 use crate::session_options::SessionOptions;
-use crate::{feed, fetch};
+use crate::{cuda_libraries, feed, fetch};
 
 /// Values by name.
 type Named = Vec<(String, Value)>;
@@ -60,6 +60,9 @@ impl Loaded {
             Some(selection) => selection.providers(py, &origin.metadata(py)?)?,
             None => options.providers().to_vec(),
         };
+        if names.iter().any(|name| name == "CUDAExecutionProvider") {
+            cuda_libraries::tell(py)?;
+        }
         let mut wanted = options.to_core(names);
         wanted.intra_op_threads = threads(options.use_per_session_threads, wanted.intra_op_threads)?;
         // The CPU has no options: what it is given is forgotten, as ONNX Runtime does.
@@ -115,6 +118,22 @@ impl Loaded {
         self.core.run(&feeds, &fetches, options)
     }
 
+    /// The same with each value in the memory of `memories` at its place.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer), and when no provider reaches a memory.
+    fn answer_in(&self, request: &Request, memories: &[Memory]) -> ort_rs::Result<Vec<Value>> {
+        let Request { values, rest, names, options } = request;
+        let fed = |port: &Port| rest.iter().find(|(name, _)| *name == port.name).map(|(_, value)| value);
+        let feeds: Vec<Option<&Value>> = values.iter().map(Some).chain(self.core.overridable_initializers().iter().map(fed)).collect();
+        let all = self.core.outputs().iter().map(|p| p.name.as_str());
+        let fetches: Vec<&str> = if names.is_empty() { all.collect() } else { names.iter().map(String::as_str).collect() };
+        let places: Vec<Option<Destination>> =
+            memories.iter().map(|memory| (!memory.is_host()).then(|| Destination::in_memory(*memory))).collect();
+        let places: Vec<Option<&Destination>> = (0..fetches.len()).map(|i| places.get(i).and_then(Option::as_ref)).collect();
+        self.core.run_into(&feeds, &fetches, &places, options)
+    }
+
     /// Runs on `input_feed` and gives the values of `output_names` as Python objects.
     ///
     /// # Errors
@@ -132,7 +151,7 @@ impl Loaded {
         objects(py, outputs)
     }
 
-    /// Runs on values by name and gives values.
+    /// Runs on values by name and gives values, each in the memory of `memories` at its place; in that of the host where there is none.
     ///
     /// # Errors
     /// As [`run`](Self::run); `AttributeError` for feeds that are no `OrtValue`, as ONNX Runtime has it.
@@ -142,6 +161,7 @@ impl Loaded {
         output_names: Option<&Bound<'_, PyAny>>,
         feed: &Bound<'_, PyDict>,
         run_options: Option<&Bound<'_, RunOptions>>,
+        memories: &[Memory],
     ) -> Result<Vec<Py<OrtValue>>> {
         for value in feed.values() {
             if !value.is_instance_of::<OrtValue>() {
@@ -150,7 +170,8 @@ impl Loaded {
             }
         }
         let request = self.request(output_names, feed, run_options)?;
-        let outputs = py.detach(|| self.answer(&request))?;
+        let on_device = memories.iter().any(|memory| !memory.is_host());
+        let outputs = py.detach(|| if on_device { self.answer_in(&request, memories) } else { self.answer(&request) })?;
         outputs.into_iter().map(|value| Ok(Py::new(py, OrtValue::of_result(value)?)?)).collect()
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use ort_rs::runtime::Layout;
 use ort_rs::{DType, Optional, Shape, Tensor, Type, Value};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
@@ -15,7 +15,7 @@ use crate::device::OrtDevice;
 use crate::error::{Failure, Result, runtime_error};
 use crate::memory_info::OrtMemoryInfo;
 use crate::sparse::SparseTensor;
-use crate::{allocator, dlpack, element, feed, fetch};
+use crate::{allocator, cuda_value, dlpack, element, feed, fetch};
 
 /// A value that lives outside of numpy: a tensor, a sparse tensor, a sequence, a map, or nothing.
 ///
@@ -68,7 +68,9 @@ impl OrtValue {
     /// `Fail` when memory for a copy cannot be had.
     pub(crate) fn feed(&self) -> Result<Value> {
         match &self.value {
-            Value::Tensor(tensor) if tensor.dtype() == DType::Bool => Ok(Value::Tensor(feed::checked_bools(tensor)?)),
+            Value::Tensor(tensor) if tensor.dtype() == DType::Bool && tensor.memory().is_host() => {
+                Ok(Value::Tensor(feed::checked_bools(tensor)?))
+            }
             value => Ok(value.clone()),
         }
     }
@@ -94,6 +96,17 @@ impl OrtValue {
         }
     }
 
+    /// The number of the CUDA device that it lies on, if it lies on one.
+    pub(crate) fn ordinal(&self) -> Option<u16> {
+        self.tensor().ok().and_then(cuda_value::ordinal)
+    }
+
+    /// A copy of the tensor where it lies.
+    fn copied(&self) -> Result<Tensor> {
+        let tensor = self.tensor()?;
+        if tensor.memory().is_host() { Ok(Tensor::copy_of(tensor.as_ref())?) } else { cuda_value::copy_to(tensor, tensor.memory()) }
+    }
+
     /// Overwrites the elements by those of `source`, of the same type and number.
     ///
     /// # Errors
@@ -102,6 +115,10 @@ impl OrtValue {
         let target = self.tensor()?;
         if !self.writable || target.dtype() == DType::String {
             return Err(runtime_error(format!("the memory of {target:?} cannot be written to")));
+        }
+        if !(source.memory().is_host() && target.memory().is_host()) {
+            // SAFETY: the memory is writable, and that no run reads it now is the part of who writes.
+            return unsafe { cuda_value::overwrite(target, source) };
         }
         let (from, to) = (source.as_ref().bytes()?, target.as_ref().bytes()?);
         if from.len() != to.len() {
@@ -143,12 +160,15 @@ impl OrtValue {
         vendor_id: i64,
     ) -> Result<Self> {
         let device = device_type.map_or(Ok(OrtDevice::CPU), |d| OrtDevice::of(d, device_id, vendor_id))?;
-        device.check_host("allocate memory")?;
+        let memory = device.memory("allocate memory")?;
         let array = numpy_obj.cast::<PyUntypedArray>().map_err(|_| no_strings())?;
         let header = Header::of(array);
         let tensor = feed::tensor_of_type(array, crate::dtype::of_type_num(array.py(), header.type_num)?)?;
         if tensor.dtype() == DType::String {
             return Err(no_strings());
+        }
+        if !memory.is_host() {
+            return Ok(Self::of_tensor(cuda_value::copy_to(&tensor, memory)?, true));
         }
         let lent = tensor.address() == header.data;
         Ok(Self::of_tensor(tensor, !lent || header.writable))
@@ -186,13 +206,20 @@ impl OrtValue {
         vendor_id: i64,
         memory_info: Option<&Bound<'_, OrtMemoryInfo>>,
     ) -> Result<Self> {
-        match memory_info {
-            Some(info) => allocator::check_shared(info.get())?,
-            None => device_type.map_or(Ok(OrtDevice::CPU), |d| OrtDevice::of(d, device_id, vendor_id))?.check_host("allocate memory")?,
-        }
+        let device = match memory_info {
+            Some(info) => {
+                allocator::check_shared(info.get())?;
+                info.get().device.clone()
+            }
+            None => device_type.map_or(Ok(OrtDevice::CPU), |d| OrtDevice::of(d, device_id, vendor_id))?,
+        };
+        let memory = device.memory("allocate memory")?;
         let dtype = element::of(element_type)?;
         if dtype == DType::String {
             return Err(no_strings());
+        }
+        if !memory.is_host() {
+            return Ok(Self::of_tensor(cuda_value::zeros(memory, dtype, element::shape_of(shape)?)?, true));
         }
         let tensor = Tensor::zeros(dtype, element::shape_of(shape)?).map_err(|e| runtime_error(e.to_string()))?;
         Ok(Self::of_tensor(tensor, true))
@@ -214,7 +241,7 @@ impl OrtValue {
         Self { value: Value::Sparse(sparse_tensor.get().0.clone()), writable: false }
     }
 
-    /// The tensor that a capsule or an object with `__dlpack__` lends, without a copy.
+    /// The tensor that a capsule or an object with `__dlpack__` or `__cuda_array_interface__` lends, without a copy.
     ///
     /// `is_bool_tensor` takes elements of `uint8` for booleans. Raises `TypeError` for what lends nothing, `RuntimeError` for
     /// elements, layouts and devices that cannot be used.
@@ -226,10 +253,14 @@ impl OrtValue {
             other.get().tensor()?;
             return Ok(Self { value: other.get().value.clone(), writable: other.get().writable });
         }
-        if data.is_instance_of::<PyCapsule>() || !data.hasattr(intern!(py, "__dlpack__"))? {
+        let is_capsule = data.is_instance_of::<PyCapsule>();
+        if is_capsule || !data.hasattr(intern!(py, "__dlpack__"))? {
+            if let (false, Some((tensor, writable))) = (is_capsule, cuda_value::borrow(data)?) {
+                return Ok(Self::of_tensor(tensor, writable));
+            }
             return Ok(Self::of_tensor(dlpack::borrow(data, is_bool_tensor)?, true));
         }
-        let capsule = data.call_method0(intern!(py, "__dlpack__"))?;
+        let capsule = dlpack::capsule_of(data)?;
         // Libraries that lend booleans as `uint8` still call them so themselves.
         let named = data.getattr(intern!(py, "dtype")).is_ok_and(|d| d.str().is_ok_and(|s| s.to_string().ends_with("bool")));
         Ok(Self::of_tensor(dlpack::borrow(&capsule, is_bool_tensor || named)?, true))
@@ -261,9 +292,17 @@ impl OrtValue {
     }
 
     /// The kind of device that it lies on.
-    #[allow(clippy::unused_self)] // The method of an object in Python.
     fn device_name(&self) -> &'static str {
-        "cpu"
+        if self.ordinal().is_some() { "cuda" } else { "cpu" }
+    }
+
+    /// How other libraries find a tensor on a CUDA device; `AttributeError` for any other value.
+    #[getter]
+    fn __cuda_array_interface__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
+        match &self.value {
+            Value::Tensor(tensor) => cuda_value::interface(py, tensor, self.writable),
+            _ => Err(PyAttributeError::new_err("only tensors have an interface of arrays").into()),
+        }
     }
 
     /// The sizes of the axes of a tensor, sparse or not.
@@ -320,12 +359,14 @@ impl OrtValue {
         matches!(self.value, Value::Sequence(_))
     }
 
-    /// An array over the memory of a tensor of numbers: writing to one shows in the other. Text is copied.
+    /// An array over the memory of a tensor of numbers: writing to one shows in the other. Text is copied, and so is what lies on a
+    /// device.
     ///
     /// Types that numpy lacks come as those of `ml_dtypes`. Raises `RuntimeError` for anything but tensors.
     fn numpy<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
         match &self.value {
-            Value::Tensor(tensor) => fetch::view(py, tensor, self.writable),
+            Value::Tensor(tensor) if tensor.memory().is_host() => fetch::view(py, tensor, self.writable),
+            Value::Tensor(tensor) => fetch::view(py, &cuda_value::on_host(tensor)?, true),
             _ => Err(runtime_error("Only OrtValues that are Tensors are convertible to Numpy objects")),
         }
     }
@@ -350,21 +391,25 @@ impl OrtValue {
         dl_device: Option<(i32, i32)>,
         copy: Option<bool>,
     ) -> Result<Bound<'py, PyAny>> {
-        // Memory of the host needs no stream, and every consumer reads the oldest version of capsules.
+        // What lies here is there for every stream, and every consumer reads the oldest version of capsules.
         let _ = (stream, max_version);
-        if dl_device.is_some_and(|device| device != self.__dlpack_device__()) {
-            return Err(pyo3::exceptions::PyBufferError::new_err("the tensor lies on the CPU").into());
+        let here = self.__dlpack_device__();
+        match dl_device {
+            Some(wanted) if wanted == dlpack::CPU && wanted != here && copy != Some(false) => {
+                dlpack::lend(py, &cuda_value::on_host(self.tensor()?)?)
+            }
+            Some(wanted) if wanted != here => {
+                let text = format!("the tensor lies on device {here:?} of DLPack, not on {wanted:?}");
+                Err(pyo3::exceptions::PyBufferError::new_err(text).into())
+            }
+            _ if copy == Some(true) => dlpack::lend(py, &self.copied()?),
+            _ => self.to_dlpack(py),
         }
-        if copy == Some(true) {
-            return dlpack::lend(py, &Tensor::copy_of(self.tensor()?.as_ref())?);
-        }
-        self.to_dlpack(py)
     }
 
-    /// The device that the tensor lies on: `(1, 0)`, the CPU.
-    #[allow(clippy::unused_self)] // The method of an object in Python.
+    /// The device that the tensor lies on: `(1, 0)` for the CPU, 2 and its number for a CUDA device.
     fn __dlpack_device__(&self) -> (i32, i32) {
-        (1, 0)
+        self.ordinal().map_or(dlpack::CPU, |ordinal| (dlpack::CUDA, ordinal.into()))
     }
 
     /// As `__dlpack__`.

@@ -135,7 +135,7 @@ impl InferenceSession {
         input_dict_ort_values: &Bound<'_, PyDict>,
         run_options: Option<&Bound<'_, RunOptions>>,
     ) -> Result<Vec<Py<OrtValue>>> {
-        self.loaded()?.run_on_values(py, output_names, input_dict_ort_values, run_options)
+        self.loaded()?.run_on_values(py, output_names, input_dict_ort_values, run_options, &[])
     }
 
     /// Runs the model on the values `feeds`, called `feed_names`, and puts those called `fetch_names` into the list `fetches`.
@@ -149,7 +149,7 @@ impl InferenceSession {
         fetch_devices: Vec<OrtDevice>,
     ) -> Result<()> {
         let py = run_options.py();
-        fetch_devices.iter().try_for_each(|device| device.check_host("keep results"))?;
+        let memories = fetch_devices.iter().map(|device| device.memory("keep results")).collect::<Result<Vec<_>>>()?;
         let (names, given) = (feed_names.len(), feeds.get().values().len());
         if names != given {
             let text = format!("feed names has {names} elements, but feed has {given} elements.");
@@ -159,7 +159,7 @@ impl InferenceSession {
         for (name, value) in feed_names.iter().zip(feeds.get().shared(py)) {
             feed.set_item(name, value)?;
         }
-        let values = self.loaded()?.run_on_values(py, Some(fetch_names), &feed, Some(run_options))?;
+        let values = self.loaded()?.run_on_values(py, Some(fetch_names), &feed, Some(run_options), &memories)?;
         *fetches.get().values() = values;
         Ok(())
     }
@@ -301,8 +301,7 @@ impl InferenceSession {
         vendor_id: i64,
     ) -> Result<OrtValue> {
         self.loaded()?;
-        OrtDevice::of(device_type, device_id, vendor_id)?.check_host("allocate memory")?;
-        OrtValue::ortvalue_from_shape_and_type(shape, element_type, None, 0, -1, None)
+        OrtValue::ortvalue_from_shape_and_type(shape, element_type, Some(device_type), device_id, vendor_id, None)
     }
 
     /// Changes options of providers while the session lives; `RuntimeError` without any. The CPU has none and ignores them.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use base::threads::{Threads, scope};
-use base::{Error, Result, Shape, Type, Value, bail, ensure, error};
+use base::{Error, Result, Shape, Tensor, Type, Value, bail, ensure, error};
 use exec::{Destination, Observer, Operators, Order, Program, Runner, Target};
 use ir::{Dim, Dims, Fact, Facts, Graph, ValueId};
 use proto::{Message, ModelFolder, ModelProto, TypeValue, ValueInfoProto};
@@ -96,6 +96,8 @@ type Axis = (usize, usize);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Variant {
     fetches: Vec<String>,
+    /// Which of them are taken where a device left them; none if no one is.
+    resident: Vec<bool>,
     /// Whether dimensions of one name have one size.
     named: bool,
 }
@@ -220,6 +222,12 @@ impl Session {
         &self.placements
     }
 
+    /// What the providers say of how they run nodes, each after its name.
+    pub fn notes(&self) -> Vec<String> {
+        let of = |p: &Arc<dyn op::Provider>| p.notes().into_iter().map(|note| format!("{}: {note}", p.name())).collect::<Vec<_>>();
+        self.model.target.providers().iter().flat_map(of).collect()
+    }
+
     /// Ends the profile that the session keeps and gives the path of its file; `None` when there is none, or when it has ended before.
     ///
     /// # Errors
@@ -241,6 +249,14 @@ impl Session {
     /// The versions of the operator sets that the model imports, by domain.
     pub fn opsets(&self) -> &BTreeMap<String, u32> {
         &self.model.opsets
+    }
+
+    /// Waits until all work on the devices of its providers is done, that of others too.
+    ///
+    /// # Errors
+    /// What a device says.
+    pub fn synchronize(&self) -> Result<()> {
+        self.model.target.providers().iter().try_for_each(|p| p.synchronize())
     }
 
     /// Lets go of the memory that is kept for later runs.
@@ -291,9 +307,11 @@ impl Session {
         destinations: &[Option<&Destination>],
         options: &RunOptions,
     ) -> Result<Vec<Value>> {
-        for (name, destination) in fetches.iter().zip(destinations).filter_map(|(name, d)| Some((name, d.filter(|d| d.is_binding())?))) {
-            if let Some(port) = self.outputs.iter().find(|p| p.name == *name) {
-                check_destination(port, destination)?;
+        for (name, destination) in fetches.iter().zip(destinations).filter_map(|(name, d)| Some((name, (*d)?))) {
+            let reached = self.model.target.owner_of(destination.memory());
+            reached.map_err(|e| error!(InvalidArgument, "output '{name}' is bound to another memory: {}", e.detail()))?;
+            if let (Some(port), Some(tensor)) = (self.outputs.iter().find(|p| p.name == *name), destination.bound()) {
+                check_destination(port, tensor)?;
             }
         }
         self.go(fetches, feeds, destinations, options)
@@ -320,7 +338,7 @@ impl Session {
                 check_feed(port, value)?;
             }
         }
-        let runner = self.runner_for(fetches, feeds)?;
+        let runner = self.runner_for(fetches, feeds, destinations)?;
         let graph = runner.program().graph();
         let mut ordered: smallvec::SmallVec<[&Value; 8]> = smallvec::SmallVec::new();
         ensure!(graph.inputs.len() == self.order.len(), Fail, "optimization changed the inputs of the graph");
@@ -382,19 +400,21 @@ impl Session {
         self.go(fetches, &all, destinations, &options)
     }
 
-    /// What runs for `fetches` on `feeds`.
-    fn runner_for(&self, fetches: &[&str], feeds: &[Option<&Value>]) -> Result<Arc<Runner>> {
+    /// What runs for `fetches` on `feeds`; those with a destination on a device are taken there.
+    fn runner_for(&self, fetches: &[&str], feeds: &[Option<&Value>], destinations: &[Option<&Destination>]) -> Result<Arc<Runner>> {
         let size = |(port, axis): Axis| feeds[port].and_then(|v| v.tensor().ok()?.shape().get(axis).copied());
         let named = self.namesakes.iter().all(|[a, b]| size(*a) == size(*b) || size(*a).is_none() || size(*b).is_none());
         let all = fetches.is_empty() || fetches.iter().copied().eq(self.outputs.iter().map(|p| &*p.name));
-        if all && named {
+        let on_device = |d: &Option<&Destination>| d.is_some_and(|d| !d.memory().is_host());
+        let resident = if destinations.iter().any(on_device) { destinations.iter().map(on_device).collect() } else { Vec::new() };
+        if all && named && resident.is_empty() {
             return Ok(self.all.clone());
         }
-        let variant = Variant { fetches: fetches.iter().map(ToString::to_string).collect(), named };
+        let variant = Variant { fetches: fetches.iter().map(ToString::to_string).collect(), resident, named };
         if let Some(runner) = self.recent(&variant) {
             return Ok(runner);
         }
-        let runner = Arc::new(self.plan_for(fetches, named)?);
+        let runner = Arc::new(self.plan_for(fetches, &variant.resident, named)?);
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if others.len() == REMEMBERED {
             others.remove(0);
@@ -412,13 +432,13 @@ impl Session {
     }
 
     /// A plan of the program at hand for outputs; of the model as it came for any other value, or for sizes that go against its names.
-    fn plan_for(&self, fetches: &[&str], named: bool) -> Result<Runner> {
+    fn plan_for(&self, fetches: &[&str], resident: &[bool], named: bool) -> Result<Runner> {
         let output = |name: &str| self.outputs.iter().position(|p| p.name == name);
         let outputs: Option<Vec<usize>> = fetches.iter().map(|name| output(name)).collect();
         if let (Some(places), true) = (outputs, named) {
             let program = self.all.program();
             let values: Vec<ValueId> = places.into_iter().map(|i| program.graph().outputs[i]).collect();
-            return Runner::new(program.clone(), &values, self.options.order());
+            return Runner::new(program.clone(), &taken(program, values, resident), self.options.order());
         }
         let graph = &self.model.graph;
         let value = |name: &&str| match output(name).map(|i| graph.outputs[i]).or_else(|| graph.value_named(name)) {
@@ -427,8 +447,20 @@ impl Session {
         };
         let values = fetches.iter().map(value).collect::<Result<Vec<ValueId>>>()?;
         let ports: Vec<&Port> = self.ports().collect();
-        Ok(self.model.plan(&ports, named, &values, &self.options)?.0)
+        let runner = self.model.plan(&ports, named, &values, &self.options)?.0;
+        if resident.is_empty() {
+            return Ok(runner);
+        }
+        let program = runner.program();
+        let values = taken(program, program.graph().outputs.clone(), resident);
+        Runner::new(program.clone(), &values, self.options.order())
     }
+}
+
+/// `values` that a program gives; those that are `resident` without the copy to the host that it ends with.
+fn taken(program: &Program, values: Vec<ValueId>, resident: &[bool]) -> Vec<ValueId> {
+    let stays = |i: usize| resident.get(i).copied().unwrap_or(false);
+    values.into_iter().enumerate().map(|(i, v)| if stays(i) { program.before_copy(v) } else { v }).collect()
 }
 
 impl Model {
@@ -622,9 +654,8 @@ fn fits(value: &Value, ty: &Type) -> bool {
     }
 }
 
-/// Fails unless a value of `port` can have the type and shape of `destination`.
-fn check_destination(port: &Port, destination: &Destination) -> Result<()> {
-    let tensor = destination.tensor();
+/// Fails unless a value of `port` can have the type and shape of the `tensor` that it is to be written to.
+fn check_destination(port: &Port, tensor: &Tensor) -> Result<()> {
     let (actual, expected) = (Type::Tensor(tensor.dtype()), &port.ty);
     ensure!(actual == *expected, InvalidArgument, "Unexpected output data type. Actual: ({actual}) , expected: ({expected})");
     port.shape.as_ref().map_or(Ok(()), |dims| check_shape("output", &port.name, tensor.shape(), dims))

@@ -10,7 +10,8 @@ const INSIDE: &str = "ORT_RS_TEST_ON_FAKE_CUDA";
 const REQUIRED: &str = "ORT_RS_TEST_CUDA_REQUIRED";
 
 /// Runs `body`, which is all of the test `name`, in a process that finds the driver, with `settings` as environment variables. The test
-/// is skipped with a reason where there is no compiler for the driver, or `kernels` were not built.
+/// is skipped with a reason where there is no compiler for the driver, or `kernels` were not built. With a setting `FAKE_CUBLAS`, the
+/// process finds cuBLASLt as well.
 ///
 /// # Panics
 /// When `body` does, or the driver ought to be there and is not.
@@ -33,13 +34,18 @@ pub fn on_fake_cuda(name: &str, kernels: bool, settings: &[(&str, &str)], body: 
     in_own_process(name, &folder, settings);
 }
 
-/// Runs the test `name` of this program again, in a process that looks for the driver in `folder`.
+/// Runs the test `name` of this program again, in a process that looks for libraries in `folder`.
 fn in_own_process(name: &str, folder: &Path, settings: &[(&str, &str)]) {
+    let mut libraries = vec![folder.join("driver")];
+    if settings.iter().any(|(name, _)| *name == "FAKE_CUBLAS") {
+        libraries.push(folder.join("blas"));
+    }
+    let libraries = std::env::join_paths(libraries).expect("no colons");
     let program = std::env::current_exe().expect("the test has a program");
     let output = Command::new(program)
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
-        .env("LD_LIBRARY_PATH", folder)
+        .env("LD_LIBRARY_PATH", libraries)
         .envs(settings.iter().copied())
         .output()
         .expect("the program runs");
@@ -48,7 +54,7 @@ fn in_own_process(name: &str, folder: &Path, settings: &[(&str, &str)]) {
     assert!(text.contains("1 passed"), "{name} did not run:\n{text}");
 }
 
-/// The folder of the driver, built once by each process.
+/// The folder of the driver and of cuBLASLt, built once by each process.
 fn driver() -> Result<PathBuf, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let build = || {
@@ -56,9 +62,9 @@ fn driver() -> Result<PathBuf, String> {
         let out = root.join("target/cuda_shim");
         let out = out.to_str().ok_or("the path of the project is no text")?;
         let shim = root.join("kernels_cuda/shim");
-        let make = Command::new("make").args(["-s", "-j2", "driver", &format!("OUT={out}")]).current_dir(shim).output();
+        let make = Command::new("make").args(["-s", "-j2", "driver", "blas", &format!("OUT={out}")]).current_dir(shim).output();
         let make = make.map_err(|e| format!("make cannot be run: {e}"))?;
-        if make.status.success() { Ok(Path::new(out).join("driver")) } else { Err(String::from_utf8_lossy(&make.stderr).into_owned()) }
+        if make.status.success() { Ok(PathBuf::from(out)) } else { Err(String::from_utf8_lossy(&make.stderr).into_owned()) }
     };
     BUILT.get_or_init(build).clone()
 }

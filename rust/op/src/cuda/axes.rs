@@ -49,6 +49,12 @@ impl<const K: usize> Axes<K> {
         Ok(axes)
     }
 
+    /// The one axis that is left, with its size and the strides along it; an axis of size 1 where none is. `None` for more axes.
+    pub fn single(&self) -> Option<(u64, [i64; K])> {
+        let strides = std::array::from_fn(|k| if self.rank == 0 { 0 } else { self.strides[k][0] });
+        (self.rank < 2).then_some((self.dims[0], strides))
+    }
+
     /// Tensors of shapes `shapes`, dense, broadcast to `dims`.
     ///
     /// # Errors
@@ -99,7 +105,8 @@ mod tests {
         assert_eq!((&a.strides[0][..2], &a.strides[1][..2]), (&[4, 1][..], &[0, 1][..]));
         let a = Axes::<1>::new(&[5, 1, 7], [&[7, 99, 1]]).unwrap();
         assert_eq!((a.rank, a.dims[0], a.strides[0][0]), (1, 35, 1));
-        assert_eq!(Axes::<1>::new(&[], [&[]]).unwrap().rank, 0);
+        let none = Axes::<1>::new(&[], [&[]]).unwrap();
+        assert_eq!((none.rank, none.single(), a.single()), (0, Some((1, [0])), Some((35, [1]))));
     }
 
     #[test]

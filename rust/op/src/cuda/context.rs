@@ -1,10 +1,10 @@
 //! What a kernel of a device sees while it is launched.
 
-use ::cuda::{Arguments, Modules, Stream};
+use ::cuda::{Arguments, Gemm};
 use base::{Layout, Result, Shape, TensorMut, TensorRef, ensure, error};
 
 use super::axes::{strides, strides_of};
-use super::{Axes, Faults};
+use super::{Axes, Report, Tools};
 use crate::Run;
 
 /// Threads of a block of kernels that go through elements one by one.
@@ -20,17 +20,15 @@ pub fn blocks_for(n: usize) -> u32 {
 /// What a kernel of a device sees while it is launched: its inputs and outputs, and the stream.
 pub struct Cuda<'a, 'r> {
     run: &'a mut Run<'r>,
-    stream: &'a Stream,
-    modules: &'a Modules,
-    faults: &'a Faults,
+    tools: &'a Tools,
     node: u32,
     op: &'a str,
 }
 
 impl<'a, 'r> Cuda<'a, 'r> {
     /// The launch of node number `node`, an `op`, whose values are those of `run`.
-    pub fn new(run: &'a mut Run<'r>, stream: &'a Stream, modules: &'a Modules, faults: &'a Faults, node: u32, op: &'a str) -> Self {
-        Self { run, stream, modules, faults, node, op }
+    pub fn new(run: &'a mut Run<'r>, tools: &'a Tools, node: u32, op: &'a str) -> Self {
+        Self { run, tools, node, op }
     }
 
     /// The name of the operator.
@@ -38,9 +36,13 @@ impl<'a, 'r> Cuda<'a, 'r> {
         self.op
     }
 
-    /// Where kernels report what is wrong, and the number they report this node by.
-    pub fn fault(&self) -> (u64, u32) {
-        (self.faults.address(), self.node)
+    /// Where kernels report what is wrong in this run, and the number they report this node by.
+    ///
+    /// # Errors
+    /// `Fail` when the run has no such place.
+    pub fn fault(&self) -> Result<(u64, u32)> {
+        let report = self.run.state::<Report>().ok_or_else(|| error!(Fail, "the run has no place for reports of kernels"))?;
+        Ok((report.address(), self.node))
     }
 
     /// The values as kernels of the host see them: for inputs and outputs that the host mask names.
@@ -64,7 +66,7 @@ impl<'a, 'r> Cuda<'a, 'r> {
     /// `InvalidArgument` when it is left out or lies elsewhere.
     pub fn input(&self, i: usize) -> Result<TensorRef<'_>> {
         let input = self.run.input(i)?;
-        self.stream.check_memory(input.memory()).map_err(|e| error!(InvalidArgument, "input {i}: {}", e.detail()))?;
+        self.tools.stream.check_memory(input.memory()).map_err(|e| error!(InvalidArgument, "input {i}: {}", e.detail()))?;
         Ok(input)
     }
 
@@ -92,7 +94,7 @@ impl<'a, 'r> Cuda<'a, 'r> {
     /// `Fail` when it is not asked for, lies elsewhere, or has no memory yet.
     pub fn output(&self, i: usize) -> Result<TensorMut<'_>> {
         let output = self.run.output(i)?;
-        self.stream.check_memory(output.memory()).map_err(|e| error!(Fail, "output {i}: {}", e.detail()))?;
+        self.tools.stream.check_memory(output.memory()).map_err(|e| error!(Fail, "output {i}: {}", e.detail()))?;
         Ok(output)
     }
 
@@ -109,7 +111,25 @@ impl<'a, 'r> Cuda<'a, 'r> {
 
     /// Whether the device has `kernel`.
     pub fn has(&self, kernel: &str) -> bool {
-        self.modules.has(kernel)
+        self.tools.modules.has(kernel)
+    }
+
+    /// Whether products of f32 may round their factors to TF32.
+    pub fn tf32(&self) -> bool {
+        self.tools.tf32
+    }
+
+    /// Lets cuBLASLt compute a product, where it is installed and has an algorithm for it. Whether it does.
+    ///
+    /// # Errors
+    /// What cuBLASLt says.
+    ///
+    /// # Safety
+    /// The product stays inside of the node's inputs and output.
+    pub unsafe fn multiply(&self, gemm: &Gemm) -> Result<bool> {
+        let Ok(blas) = self.tools.blas() else { return Ok(false) };
+        // SAFETY: as for `launch`.
+        unsafe { blas.multiply(&self.tools.stream, &self.tools.pool, gemm) }
     }
 
     /// Starts `kernel` in `blocks` blocks of `threads` threads.
@@ -125,10 +145,10 @@ impl<'a, 'r> Cuda<'a, 'r> {
         }
         let blocks = u32::try_from(blocks).ok().filter(|b| *b <= i32::MAX as u32);
         let blocks = blocks.ok_or_else(|| error!(NotImplemented, "{kernel} would need more blocks than CUDA has"))?;
-        let function = self.modules.function(kernel)?;
+        let function = self.tools.modules.function(kernel)?;
         // SAFETY: the caller vouches for the arguments. The plan keeps inputs and outputs until the stream has come by: their memory is
         // handed out again only for work behind this on the same stream.
-        unsafe { self.stream.launch(function, kernel, blocks, threads, arguments) }
+        unsafe { self.tools.stream.launch(function, kernel, blocks, threads, arguments) }
     }
 
     /// Starts `kernel`, which goes through `n` elements one by one.
@@ -162,7 +182,7 @@ impl<'a, 'r> Cuda<'a, 'r> {
         let even = |strides: &[isize]| Layout::Strided(strides.into()).is_dense(dims) && strides.len() == dense.len();
         if even(from.1) && even(to.1) {
             // SAFETY: as the caller says.
-            return unsafe { self.stream.copy_within(from.0, to.0, n * size) };
+            return unsafe { self.tools.stream.copy_within(from.0, to.0, n * size) };
         }
         let axes = Axes::<2>::new(dims, [from.1, to.1])?;
         // SAFETY: as the caller says.

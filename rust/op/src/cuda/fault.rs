@@ -1,14 +1,17 @@
 //! What kernels find wrong while the host does not look.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ::cuda::Pinned;
+use ::cuda::{Pinned, Stream};
 use base::{Error, Result, error};
+
+use crate::RunState;
 
 /// The first index out of range that a kernel met: `Fault` of `movement.cu`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub struct Fault {
+struct Fault {
     /// The node that it befell, counted from 1; 0 as long as there is none.
     node: u32,
     /// The input that holds the index.
@@ -18,26 +21,53 @@ pub struct Fault {
     len: u64,
 }
 
-/// A place where kernels report, and the names of the nodes that they speak of.
+/// Reports that one page of memory holds.
+const PAGE: usize = 64;
+
+/// The places where kernels report, one for each run, and the names of the nodes that they speak of.
 pub struct Faults {
-    memory: Pinned,
-    address: u64,
+    stream: Arc<Stream>,
+    places: Mutex<Places>,
     nodes: Mutex<Vec<(String, String)>>,
 }
 
+#[derive(Default)]
+struct Places {
+    pages: Vec<Pinned>,
+    /// Places that no run has.
+    free: Vec<Place>,
+    /// Places whose runs did not wait for their kernels, which may yet write there.
+    left: Vec<Place>,
+}
+
+/// A place of pinned memory: where it lies for the host, and for kernels.
+#[derive(Clone, Copy)]
+struct Place {
+    host: *mut Fault,
+    device: u64,
+}
+
+// SAFETY: a place is used by one run at a time; its page lives as long as the `Faults` that it belongs to.
+unsafe impl Send for Place {}
+// SAFETY: as above.
+unsafe impl Sync for Place {}
+
+/// Where the kernels of one run report.
+pub struct Report {
+    faults: Arc<Faults>,
+    place: Place,
+    /// Whether its kernels are done.
+    finished: AtomicBool,
+}
+
 impl Faults {
-    /// A place in `memory`, which is pinned and zero.
-    ///
-    /// # Errors
-    /// `Fail` when it is too small, and what the driver says.
-    pub fn new(memory: Pinned) -> Result<Self> {
-        base::ensure!(memory.len() >= size_of::<Fault>(), Fail, "{} bytes do not hold a report", memory.len());
-        Ok(Self { address: memory.device_address()?, memory, nodes: Mutex::default() })
+    /// Places for runs whose kernels are launched on `stream`.
+    pub fn new(stream: &Arc<Stream>) -> Arc<Self> {
+        Arc::new(Self { stream: stream.clone(), places: Mutex::default(), nodes: Mutex::default() })
     }
 
-    /// Where kernels find it.
-    pub fn address(&self) -> u64 {
-        self.address
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The number of a node, by operator and name.
@@ -47,21 +77,28 @@ impl Faults {
         nodes.len() as u32
     }
 
-    /// The error that kernels reported, if any, naming the node; it is told once. To be asked after waiting for the stream.
+    /// A place for a run that begins.
     ///
     /// # Errors
-    /// `InvalidArgument` with the index.
-    pub fn check(&self) -> Result<()> {
-        let place = self.memory.address().cast::<Fault>();
-        // SAFETY: `new` found room for a fault, which pinned memory aligns; any bytes are one. Kernels write it only while it is zero,
-        // and the read may not be moved before the wait for them.
-        let fault = unsafe { place.read_volatile() };
-        if fault.node == 0 {
-            return Ok(());
+    /// What the driver says.
+    pub fn report(self: &Arc<Self>) -> Result<Report> {
+        let mut places = self.places();
+        if places.free.is_empty() && !places.left.is_empty() {
+            self.stream.synchronize()?;
+            let left = std::mem::take(&mut places.left);
+            places.free.extend(left);
         }
-        // SAFETY: as above.
-        unsafe { place.write_volatile(Fault::default()) };
-        Err(self.error(fault))
+        if places.free.is_empty() {
+            let page = Pinned::new(self.stream.device(), PAGE * size_of::<Fault>())?;
+            let (host, device) = (page.address().cast::<Fault>(), page.device_address()?);
+            let place = |i: usize| Place { host: host.wrapping_add(i), device: device + (i * size_of::<Fault>()) as u64 };
+            places.free.extend((0..PAGE).map(place));
+            places.pages.push(page);
+        }
+        let place = places.free.pop().ok_or_else(|| error!(Fail, "there is no place for reports of kernels"))?;
+        // SAFETY: the place lies in a page, which pinned memory aligns, and no run has it.
+        unsafe { place.host.write_volatile(Fault::default()) };
+        Ok(Report { faults: self.clone(), place, finished: AtomicBool::new(false) })
     }
 
     fn error(&self, fault: Fault) -> Error {
@@ -74,8 +111,32 @@ impl Faults {
             -(len as i64)
         );
         match nodes.get(fault.node as usize - 1) {
-            Some((op, name)) => e.at(op, name),
+            Some((op, name)) => e.while_running(op, name),
             None => e,
         }
+    }
+}
+
+impl Report {
+    /// Where kernels find the place.
+    pub fn address(&self) -> u64 {
+        self.place.device
+    }
+}
+
+impl RunState for Report {
+    fn finish(&self) -> Result<()> {
+        self.faults.stream.synchronize()?;
+        self.finished.store(true, Ordering::Relaxed);
+        // SAFETY: the place is this run's, and its kernels are done; the read may not be moved before the wait for them.
+        let fault = unsafe { self.place.host.read_volatile() };
+        if fault.node == 0 { Ok(()) } else { Err(self.faults.error(fault)) }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let mut places = self.faults.places();
+        if self.finished.load(Ordering::Relaxed) { places.free.push(self.place) } else { places.left.push(self.place) }
     }
 }

@@ -4,12 +4,14 @@ mod axes;
 mod claim;
 mod context;
 mod fault;
+mod tools;
 
-pub use ::cuda::Argument;
+pub use ::cuda::{Argument, Gemm, GemmOperand, GemmType, memory_name};
 pub use axes::{Axes, MAX_RANK};
 pub use claim::{CudaClaim, suffix};
 pub use context::{Cuda, blocks_for};
-pub use fault::{Fault, Faults};
+pub use fault::{Faults, Report};
+pub use tools::Tools;
 
 /// An operator with kernels for CUDA devices. Their names and arguments are those of `kernels_cuda`.
 pub trait CudaKernel: Send + Sync {

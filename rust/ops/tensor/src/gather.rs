@@ -100,7 +100,7 @@ impl CudaKernel for Gather {
         let output = cx.output_of(0, &shape)?;
         let (count, len, row) = (indices.len() as u64, data.shape()[axis] as u64, inner.iter().product::<usize>() as u64);
         let kernel = format!("gather_{}_{}", data.dtype().size().unwrap_or_default(), suffix(indices.dtype()));
-        let (n, (fault, node)) = (output.len(), cx.fault());
+        let (n, (fault, node)) = (output.len(), cx.fault()?);
         let addresses = (data.address() as u64, indices.address() as u64, output.address() as u64);
         // SAFETY: the output has a row for each pair of an outer index and one of the indices, which the kernel checks; `movement.cu`
         // declares these arguments.

@@ -23,6 +23,7 @@ pub(crate) fn inspect(arguments: &Inspect, out: &mut String) -> Result<Outcome> 
         }
     };
     line(out, &format!("\nThe model runs on {}.", session.providers().join(", ")));
+    session.notes().iter().for_each(|note| line(out, note));
     if !survey.problems.is_empty() {
         line(out, "Optimization removes nodes that could not run:");
         problems(&survey, out);

@@ -40,7 +40,8 @@ const HEAD: &str = "# Operators
 
 Written by `ort-rs operators`; a test holds it to what the runtime knows. *Versions* are those of the operator set that changed the
 operator; each opset has the last one not above it. *Types* are those of the newest version, for each type variable of its signature.
-*Runs on* names the providers that have kernels; an operator that runs *by its body* is taken apart into others.
+*Runs on* names the providers that have kernels, those of CUDA for the types that `docs/cuda.md` says; an operator that runs *by its
+body* is taken apart into others.
 ";
 
 fn versions(def: &OpDef) -> String {
@@ -79,10 +80,12 @@ fn members(set: &TypeSet) -> String {
 }
 
 fn providers(def: &OpDef) -> &'static str {
-    match (def.kernels.cpu.is_some(), def.body.is_some()) {
-        (true, _) => "CPU",
-        (false, true) => "by its body",
-        (false, false) => "nothing yet",
+    match (def.kernels.cpu.is_some(), def.kernels.cuda.is_some(), def.body.is_some()) {
+        (true, true, _) => "CPU, CUDA",
+        (true, false, _) => "CPU",
+        (false, true, _) => "CUDA",
+        (false, false, true) => "by its body",
+        (false, false, false) => "nothing yet",
     }
 }
 

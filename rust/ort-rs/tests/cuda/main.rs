@@ -1,8 +1,10 @@
 //! The CUDA provider on a driver without a device: the host side as it is, the kernels through the shim, against the CPU.
 
+mod blas;
 mod causes;
 mod models;
 mod operators;
+mod values;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +19,22 @@ const CUDA: &str = "CUDAExecutionProvider";
 /// Runs the test `name` on the driver without a device.
 fn on_fake(name: &str, settings: &[(&str, &str)], body: impl FnOnce()) {
     testkit::on_fake_cuda(name, cuda_provider::has_kernels(), settings, body);
+}
+
+/// The same with a file to which the driver writes what it does.
+fn on_fake_logged(name: &str, settings: &[(&str, &str)], body: impl FnOnce(&str)) {
+    const LOG: &str = "FAKE_CUDA_LOG";
+    if let Ok(log) = std::env::var(LOG) {
+        return on_fake(name, settings, || body(&log));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("log").to_string_lossy().into_owned();
+    on_fake(name, &[settings, &[(LOG, &log)]].concat(), || body(&log));
+}
+
+/// The lines of the driver's log that begin with a word.
+fn logged(log: &str, word: &str) -> usize {
+    std::fs::read_to_string(log).unwrap_or_default().lines().filter(|l| l.split(' ').next() == Some(word)).count()
 }
 
 /// Options that ask for CUDA, with options of the provider and entries of the session's configuration.

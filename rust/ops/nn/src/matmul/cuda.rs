@@ -1,7 +1,9 @@
-//! Matrix products on CUDA devices: on tensor cores for floats of 16 bits where the device has them, else in plain registers.
+//! Matrix products on CUDA devices: by cuBLASLt where it is installed; else on tensor cores for floats of 16 bits where the device has
+//! them, else in plain registers.
 
-use base::{Result, Shape, ensure};
-use op::cuda::{Argument, Axes, Cuda, CudaClaim, suffix};
+use base::{DType, Result, Shape, ensure};
+use gemm::Activation;
+use op::cuda::{Argument, Axes, Cuda, CudaClaim, Gemm, GemmOperand, GemmType, suffix};
 
 use super::product::{Product, broadcast_to};
 use super::shape::Side;
@@ -82,6 +84,12 @@ impl Product {
             p,
             q,
         };
+        if let Some(gemm) = self.for_blas(&arguments, a.dtype(), cx.tf32())
+            // SAFETY: as for the kernel below.
+            && unsafe { cx.multiply(&gemm)? }
+        {
+            return Ok(());
+        }
         let blocks = plan.count() * plan.m.div_ceil(TILE) * plan.n.div_ceil(TILE);
         let suffix = suffix(a.dtype());
         let on_tensor_cores = form(&plan.a, &plan.b).map(|form| format!("product_mma_{form}_{suffix}")).filter(|k| cx.has(k));
@@ -92,6 +100,62 @@ impl Product {
         // SAFETY: the plan stays inside of operands, which have one type, and result; `product.cuh` declares this argument.
         unsafe { cx.launch(&kernel, blocks, threads, (arguments,)) }
     }
+
+    /// The product as cuBLASLt takes it: operands in lines, one axis of batches, and an epilogue that it has.
+    fn for_blas(&self, p: &Arguments, dtype: DType, tf32: bool) -> Option<Gemm> {
+        let dtype = match dtype {
+            DType::F32 if tf32 => GemmType::Tf32,
+            DType::F32 => GemmType::F32,
+            DType::F16 => GemmType::F16,
+            DType::BF16 => GemmType::Bf16,
+            _ => return None,
+        };
+        let (batch, [a_stride, b_stride, y_stride]) = p.batch.single()?;
+        let relu = match self.activation {
+            None => false,
+            Some(Activation::Relu) => true,
+            Some(_) => return None,
+        };
+        let (bias, c) = match (p.c, p.c_row, p.c_col) {
+            (0, ..) => (None, None),
+            (c, 0, 1) if p.beta == 1.0 => (Some(c), None),
+            (c, row, 1) if row == p.n as i64 && batch == 1 => {
+                (None, Some(GemmOperand { address: c, line: row, transposed: false, stride: 0 }))
+            }
+            _ => return None,
+        };
+        // One matrix on the right for all of a batch that lies row after row is one larger product.
+        let apart = b_stride != 0 || a_stride != p.m as i64 * p.a_row || p.a_col != 1 || y_stride != (p.m * p.n) as i64;
+        let (m, batch) = if apart { (p.m, batch) } else { (p.m * batch, 1) };
+        Some(Gemm {
+            dtype,
+            m,
+            n: p.n,
+            k: p.k,
+            batch: i32::try_from(batch).ok().filter(|_| m * p.n * p.k > 0)?,
+            a: in_lines(p.a, [m, p.k], [p.a_row, p.a_col], a_stride)?,
+            b: in_lines(p.b, [p.k, p.n], [p.b_row, p.b_col], b_stride)?,
+            c,
+            bias,
+            relu,
+            alpha: p.alpha,
+            beta: p.beta,
+            y: p.y,
+            y_stride,
+        })
+    }
+}
+
+/// An operand whose rows or columns lie in one piece each.
+fn in_lines(address: u64, [rows, cols]: [u64; 2], [row, col]: [i64; 2], stride: i64) -> Option<GemmOperand> {
+    let (transposed, length, lines, line) = match (row, col) {
+        (_, 1) => (false, cols, rows, row),
+        (1, _) => (true, rows, cols, col),
+        _ => return None,
+    };
+    // The distance from an only line to the next says nothing.
+    let line = if lines == 1 { line.max(length as i64) } else { line };
+    (line >= length as i64).then_some(GemmOperand { address, line, transposed, stride })
 }
 
 /// What is contiguous in each operand, as BLAS calls it: `n` for rows, `t` for columns; `None` where neither is.
