@@ -98,8 +98,10 @@ const SHAPES: [(usize, usize, usize); 9] = [
 ];
 
 /// Prints one line for each instruction set, shape and form of B; on one thread, so that the peak is that of one core.
+/// `cargo bench -p ort-rs-gemm --bench gemm -- avx512` looks at instruction sets of that name only.
 fn main() {
-    for isa in isa::available() {
+    let named: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    for isa in isa::available().filter(|isa| named.is_empty() || named.iter().any(|n| n == isa.name())) {
         scope(Threads::new(1), &Cancel::new(), || {
             let peak = peak(isa, 1);
             println!("{:>8} peak {peak:.1} GFLOP/s", isa.name());

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use crate::memory::padded;
 use crate::panels::{RowPanels, TileShape};
+use crate::scalar::Scalar;
 
 /// Bytes of A packed at a time: the second-level caches of a few cores.
 const A_BLOCK: usize = 2 << 20;
@@ -20,6 +22,10 @@ const CHUNKS: usize = 64;
 const DIRECT_PANELS: usize = 4;
 /// Bytes that packing should move at least in one chunk.
 const PACK_CHUNK: usize = 128 << 10;
+/// Steps of `k` taken together, where there are many.
+const STEPS: usize = 512;
+/// Row panels from which on `k` is cut.
+const FEW_PANELS: usize = 3;
 
 /// Where an operand comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub(crate) struct Extents {
     pub(crate) acc: usize,
     /// Bytes of an element of B.
     pub(crate) element: usize,
+    /// Whether the result can hold sums that are not complete.
+    pub(crate) sums: bool,
     /// Whether all products share their left or right operand.
     pub(crate) shared_a: bool,
     pub(crate) shared_b: bool,
@@ -63,6 +71,8 @@ pub(crate) struct Blocking {
     pub(crate) row_block: usize,
     /// Column panels packed together.
     pub(crate) col_block: usize,
+    /// Steps of `k` taken together.
+    pub(crate) steps: usize,
     /// Row and column panels of a chunk.
     pub(crate) chunk_rows: usize,
     pub(crate) chunk_cols: usize,
@@ -93,8 +103,9 @@ impl Blocking {
             Form::Direct if !e.n.is_multiple_of(tile.cols) => copies_b * tile.cols,
             _ => 0,
         };
-        let (chunk_rows, chunk_cols) = Self::chunk(e, &rows, cols, tile);
-        Self { tile, rows, cols, items, row_block, col_block, chunk_rows, chunk_cols, scratch_rows, scratch_cols }
+        let steps = Self::steps(e, &rows);
+        let (chunk_rows, chunk_cols) = Self::chunk(e, &rows, cols, tile, steps);
+        Self { tile, rows, cols, items, row_block, col_block, steps, chunk_rows, chunk_cols, scratch_rows, scratch_cols }
     }
 
     /// Products taken together: one where it fills the blocks, else as many as fill them.
@@ -107,17 +118,34 @@ impl Blocking {
         a.min(b).clamp(1, e.batch.max(1))
     }
 
+    /// Steps of `k` taken together: all, or as many as let a panel of B stay in a cache while it meets the rows.
+    fn steps(e: &Extents, rows: &RowPanels) -> usize {
+        if !e.sums || rows.count < FEW_PANELS { e.k.max(1) } else { e.k.div_ceil(e.k.div_ceil(STEPS).max(1)).max(1) }
+    }
+
     /// Row and column panels of a chunk: enough of them to be worth handing out, and rows few enough to stay in a cache.
-    fn chunk(e: &Extents, rows: &RowPanels, cols: usize, tile: TileShape) -> (usize, usize) {
+    fn chunk(e: &Extents, rows: &RowPanels, cols: usize, tile: TileShape, steps: usize) -> (usize, usize) {
         // A tile is bound by its multiply-adds (two vectors of `f32` a cycle on 256 bits), or by the bytes of B.
         let vector_ops = (tile.cols / tile.lanes) * rows.height(0).max(1);
         let cost = (e.k * vector_ops.max(tile.cols * e.element / 16)).max(1);
         let total = cost.saturating_mul(rows.count).saturating_mul(cols).saturating_mul(e.batch);
         let tiles = ((total / CHUNKS).clamp(MIN_CHUNK, MAX_CHUNK) / cost).max(1);
-        let cached = (CHUNK_A / (tile.rows * e.k * e.acc).max(1)).max(2);
-        let chunk_rows = cached.min(tiles).clamp(1, rows.count.max(1));
+        let cached = (CHUNK_A / (tile.rows * steps * e.acc).max(1)).max(2);
+        let even = if steps < e.k { (2 * tiles).isqrt() } else { tiles };
+        let chunk_rows = cached.min(even).clamp(1, rows.count.max(1));
         let chunk_cols = (tiles / chunk_rows).clamp(1, cols.max(1));
         (chunk_rows, chunk_cols)
+    }
+
+    /// The pieces of `0..k` that are taken one after the other; one at least.
+    pub(crate) fn cuts(&self, k: usize) -> impl Iterator<Item = Range<usize>> {
+        let steps = self.steps;
+        (0..k.max(1)).step_by(steps).map(move |start| start..k.min(start + steps))
+    }
+
+    /// Bytes of scratch that the packed blocks take.
+    pub(crate) fn scratch<T: Scalar>(&self, k: usize) -> usize {
+        padded::<T::Acc>(self.scratch_rows * k) + padded::<T>(self.scratch_cols * k)
     }
 
     /// The most values of A that are packed at a time.

@@ -214,11 +214,11 @@ impl<'a, T: Scalar> Epilogue<'a, T> {
     }
 }
 
-/// One tile to be finished: `rows` by `cols` values of `tile` (rows `ldt` apart) become elements `(row, col)` on of product `item`.
+/// One tile to be finished: `rows` by `cols` values of `tile` (rows of whole vectors, `ldt` apart), which are lost, become elements `(row, col)` on of product `item`.
 /// `c` points to the first of them.
 #[doc(hidden)]
 pub struct Finish<'a, T: Scalar> {
-    pub(crate) tile: *const T::Acc,
+    pub(crate) tile: *mut T::Acc,
     pub(crate) ldt: usize,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
@@ -263,7 +263,7 @@ unsafe fn load_operand<S: Simd, T: Scalar<Acc = f32, V<S> = S::F>>(s: S, operand
     }
 }
 
-/// Finishes a tile of `f32` accumulators.
+/// Finishes a tile of `f32` accumulators, one step after the other, so that each is chosen once for all values.
 ///
 /// # Safety
 /// The pointers of `args` are good for the tile, and the operands cover the result.
@@ -272,45 +272,69 @@ pub(crate) unsafe fn finish_f32<S: Simd, T>(s: S, args: Finish<'_, T>)
 where
     T: Scalar<Acc = f32, V<S> = S::F>,
 {
-    let alpha = s.splat(args.epilogue.alpha);
-    let scaled = args.epilogue.alpha != 1.0;
-    for i in 0..args.rows {
-        let mut j = 0;
-        while j < args.cols {
-            let n = S::LANES.min(args.cols - j);
-            // SAFETY: the tile has whole vectors in each row; operands and result hold `n` values from here on.
-            unsafe {
-                let mut x = s.load(args.tile.add(i * args.ldt + j));
-                if scaled {
-                    x = s.mul(x, alpha);
+    // SAFETY: as the caller says.
+    unsafe {
+        if args.epilogue.alpha != 1.0 {
+            let alpha = s.splat(args.epilogue.alpha);
+            each_vector(s, &args, |x| s.mul(x, alpha));
+        }
+        for step in args.epilogue.steps {
+            match step {
+                Step::Add { operand, factor } if *factor == 1.0 => with_operand(s, &args, operand, |x, y| s.add(x, y)),
+                Step::Add { operand, factor } => {
+                    let factor = s.splat(*factor);
+                    with_operand(s, &args, operand, |x, y| s.fma(y, factor, x));
                 }
-                for step in args.epilogue.steps {
-                    x = apply(s, &args, step, x, i, j, n);
-                }
-                let c = args.c.add(i * args.ldc + j);
+                Step::Mul(operand) => with_operand(s, &args, operand, |x, y| s.mul(x, y)),
+                Step::Activate(activation) => each_vector(s, &args, |x| activation.eval(s, x)),
+            }
+        }
+        for i in 0..args.rows {
+            for j in (0..args.cols).step_by(S::LANES) {
+                let (x, c, n) = (s.load(args.tile.add(i * args.ldt + j)), args.c.add(i * args.ldc + j), S::LANES.min(args.cols - j));
                 if n == S::LANES { T::store(s, c, x) } else { store_partial::<S, T>(s, c, n, x) }
             }
-            j += S::LANES;
         }
     }
 }
 
-/// One step on the `n` values at `(i, j)` of the tile.
+/// Replaces each vector of the tile by what `f` makes of it.
 ///
 /// # Safety
 /// As [`finish_f32`].
 #[inline(always)]
-unsafe fn apply<S: Simd, T>(s: S, args: &Finish<'_, T>, step: &Step<'_, T>, x: S::F, i: usize, j: usize, n: usize) -> S::F
+unsafe fn each_vector<S: Simd, T: Scalar<Acc = f32, V<S> = S::F>>(s: S, args: &Finish<'_, T>, f: impl Fn(S::F) -> S::F) {
+    for i in 0..args.rows {
+        for j in (0..args.cols).step_by(S::LANES) {
+            // SAFETY: the tile has whole vectors in each row.
+            unsafe {
+                let x = args.tile.add(i * args.ldt + j);
+                s.store(x, f(s.load(x)));
+            }
+        }
+    }
+}
+
+/// Replaces each vector of the tile by what `f` makes of it and of the values of `operand` there.
+///
+/// # Safety
+/// As [`finish_f32`].
+#[inline(always)]
+unsafe fn with_operand<S, T>(s: S, args: &Finish<'_, T>, operand: &Operand<'_, T>, f: impl Fn(S::F, S::F) -> S::F)
 where
+    S: Simd,
     T: Scalar<Acc = f32, V<S> = S::F>,
 {
-    // SAFETY: the operand covers the result.
-    let value = |o: &Operand<'_, T>| unsafe { load_operand(s, o, args.origin(o) + i * o.row_stride + j * o.col_stride, n) };
-    match step {
-        Step::Add { operand, factor } if *factor == 1.0 => s.add(x, value(operand)),
-        Step::Add { operand, factor } => s.fma(value(operand), s.splat(*factor), x),
-        Step::Mul(operand) => s.mul(x, value(operand)),
-        Step::Activate(activation) => activation.eval(s, x),
+    let origin = args.origin(operand);
+    for i in 0..args.rows {
+        for j in (0..args.cols).step_by(S::LANES) {
+            let (n, offset) = (S::LANES.min(args.cols - j), origin + i * operand.row_stride + j * operand.col_stride);
+            // SAFETY: the tile has whole vectors in each row; the operand covers the result.
+            unsafe {
+                let x = args.tile.add(i * args.ldt + j);
+                s.store(x, f(s.load(x), load_operand(s, operand, offset, n)));
+            }
+        }
     }
 }
 

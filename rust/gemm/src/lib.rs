@@ -33,6 +33,6 @@ pub use int8::{
 pub use matrix::{Batch, Mat, MatMut};
 pub use nbits::{BlockZeros, Blockwise, PackedBlocks, Precision, blocks_gemm, blocks_scratch_len};
 pub use packed::{PackedA, PackedB};
-pub use product::{Lhs, Rhs, gemm, gemm_batched, gemm_on, scratch_len};
+pub use product::{Lhs, Rhs, gemm, gemm_batched, gemm_on, gemm_onto, scratch_len};
 pub use scalar::{Float, Scalar};
 pub use source::Columns;

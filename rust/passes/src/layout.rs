@@ -5,13 +5,16 @@
 //!     →    x' = ai.ort_rs.Reorder(x) {block=8}; a' = Conv(x', W); b' = Relu(a'); y' = Conv(b', V); y = ai.ort_rs.Reorder(y') {block=0}
 //! ```
 //!
-//! A chain is worth it when its nodes with weights outnumber half of the reorders at its borders.
+//! A chain is worth it when its nodes with weights outnumber half of the reorders at its borders; kernels of one element count a quarter,
+//! since without blocks they are matrix products. Convolutions of fewer channels than a
+//! block has read them as they are: `y' = ai.ort_rs.ConvReorder(x, W) {block=8}`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base::{DType, Layout, Result};
 use ir::{Attribute, Attributes, Fact, Layouts, Loaded, Node, NodeId, OpKey, Patch, ValueId};
 
+use crate::context::is_microsoft;
 use crate::{Context, Level, Pass, Rewriter, Rule};
 
 pub(crate) const PASS: Pass = Pass {
@@ -102,6 +105,15 @@ fn chains(cx: &Context<'_>, order: &[NodeId], block: u8) -> Vec<Chain> {
     chains.into_iter().filter(|c| c.is_worth_it(cx)).collect()
 }
 
+/// What `node` gains by blocks, in quarters of a reorder of both its sides.
+fn weight(cx: &Context<'_>, node: &Node) -> usize {
+    let Some(weights) = node.input(1).filter(|w| cx.constant(*w).is_some_and(|w| w.len() > 1)) else { return 0 };
+    let is_point = cx.dims(weights).is_some_and(|d| d.len() > 2 && d[2..].iter().all(|k| k.is(1)));
+    let strides = node.attributes.get("strides");
+    let in_steps_of_one = strides.is_none_or(|s| matches!(s, Attribute::Ints(s) if s.iter().all(|s| *s == 1)));
+    if is_point && in_steps_of_one { 1 } else { 4 }
+}
+
 impl Chain {
     fn takes(&self, node: &Node, id: NodeId, v: ValueId) -> bool {
         self.taken
@@ -125,10 +137,19 @@ impl Chain {
     }
 
     fn is_worth_it(&self, cx: &Context<'_>) -> bool {
-        let weighted =
-            self.nodes.iter().filter(|id| cx.graph.node(**id).input(1).is_some_and(|w| cx.constant(w).is_some_and(|w| w.len() > 1)));
         let borders = self.entering(cx).len() + self.written(cx).filter(|v| self.leaves(cx, *v)).count();
-        borders < 2 * weighted.count()
+        let quarters = self.nodes.iter().map(|id| weight(cx, cx.graph.node(*id))).sum::<usize>();
+        2 * borders < quarters
+    }
+
+    /// Whether node `id` is a convolution of few channels that come from outside, which it reads dense.
+    fn begins(&self, cx: &Context<'_>, id: NodeId, block: u8) -> bool {
+        let node = cx.graph.node(id);
+        let Some(x) = node.input(0).filter(|_| self.taken[&id] == [0]) else { return false };
+        let few = || cx.dims(x)?.get(1)?.known().map(|channels| channels < i64::from(block));
+        let alone = matches!(node.attributes.get("group"), None | Some(Attribute::Int(1)));
+        let outside = cx.any_writer(x).is_none_or(|(w, n)| !self.taken.contains_key(&w) && &*n.key.domain != DOMAIN);
+        (node.is("Conv") || is_microsoft(node, "FusedConv")) && alone && outside && few() == Some(true)
     }
 
     /// The chain with blocked values, and reorders where values enter and leave it.
@@ -137,7 +158,12 @@ impl Chain {
         let mut blocked: HashMap<ValueId, ValueId> = HashMap::new();
         for id in &self.nodes {
             let mut node = Node { loaded: Loaded::default(), ..cx.graph.node(*id).clone() };
-            for i in &self.taken[id] {
+            let begins = self.begins(cx, *id, block);
+            if begins {
+                node.key = OpKey::new(DOMAIN, "ConvReorder", 1);
+                node.attributes.insert("block".to_owned(), Attribute::Int(block.into()));
+            }
+            for i in self.taken[id].iter().filter(|_| !begins) {
                 if let Some(Some(v)) = node.inputs.get_mut(*i) {
                     *v = *blocked.entry(*v).or_insert_with(|| entered(cx, &mut patch, *v, block));
                 }
@@ -175,47 +201,54 @@ mod tests {
     const HEAD: &str = "
         x: float[1, 3, 8, 8]
         z: float[1, 16, 8, 8]
-        v: float[16, 3, 1, 1] = ~
-        w: float[16, 16, 1, 1] = ~
+        v: float[16, 3, 3, 3] = ~
+        w: float[16, 16, 3, 3] = ~
         k: float[] = 2";
+    const PADS: &str = "{pads=[1, 1, 1, 1]}";
 
     #[test]
     fn chains_stay_blocked() {
-        let text = format!("{HEAD}\na = Conv(x, v)\nb = Relu(a)\nc = Conv(b, w)\nd = Add(c, a)\ny = Conv(d, w)\n-> y");
+        let text = format!("{HEAD}\na = Conv(x, v) {PADS}\nb = Relu(a)\nc = Conv(b, w) {PADS}\nd = Add(c, a)\ny = Conv(d, w) {PADS}\n-> y");
         let (model, _) = optimized(&text, &only(&["layout"]));
         let after = "
-            %#1 = ai.ort_rs.Reorder-1(%x) {block=BLOCK}
-            %#2 = Conv-11(%#1, %v)
-            %#3 = Relu-14(%#2)
-            %#4 = Conv-11(%#3, %w)
-            %#5 = Add-14(%#4, %#2)
-            %#6 = Conv-11(%#5, %w)
-            %y = ai.ort_rs.Reorder-1(%#6) {block=0}
+            %#1 = ai.ort_rs.ConvReorder-1(%x, %v) {block=BLOCK, pads=[1, 1, 1, 1]}
+            %#2 = Relu-14(%#1)
+            %#3 = Conv-11(%#2, %w) {pads=[1, 1, 1, 1]}
+            %#4 = Add-14(%#3, %#1)
+            %#5 = Conv-11(%#4, %w) {pads=[1, 1, 1, 1]}
+            %y = ai.ort_rs.Reorder-1(%#5) {block=0}
             outputs %y";
         let block = ops_nn::channel_block();
         assert_eq!(model.lines(), after.trim().replace("            ", "").replace("BLOCK", &block.to_string()));
         let layout = |n: &ir::Node| model.facts.fact(n.output(0).unwrap()).unwrap().layout.clone();
-        assert_eq!(model.graph.nodes().filter(|(_, n)| layout(n) == base::Layout::Blocked(block)).count(), 6);
+        assert_eq!(model.graph.nodes().filter(|(_, n)| layout(n) == base::Layout::Blocked(block)).count(), 5);
     }
 
     #[test]
     fn values_that_others_read_come_back() {
-        let text = format!("{HEAD}\na = Conv(x, v)\nb = Conv(a, w)\nc = Conv(b, w)\nd = Softmax(b)\n-> c, d");
+        let text = format!("{HEAD}\na = Conv(x, v) {PADS}\nb = Conv(a, w) {PADS}\nc = Conv(b, w) {PADS}\nd = Softmax(b)\n-> c, d");
         let (model, _) = optimized(&text, &only(&["layout"]));
-        assert_eq!(model.lines().matches(&format!("{{block={}}}", ops_nn::channel_block())).count(), 1);
+        assert_eq!(model.lines().matches(&format!("ConvReorder-1(%x, %v) {{block={}, pads", ops_nn::channel_block())).count(), 1);
         assert_eq!(model.lines().matches("{block=0}").count(), 2);
         assert!(model.lines().ends_with("outputs %c, %d"));
     }
 
     #[test]
     fn one_convolution_alone_is_not_worth_it() {
-        check_unchanged(&["layout"], &format!("{HEAD}\na = Conv(x, v)\ny = Softmax(a)\n-> y"));
+        check_unchanged(&["layout"], &format!("{HEAD}\na = Conv(x, v) {PADS}\ny = Softmax(a)\n-> y"));
+    }
+
+    #[test]
+    fn matrix_products_stay_dense() {
+        let head = HEAD.replace("3, 3]", "1, 1]");
+        check_unchanged(&["layout"], &format!("{head}\na = Conv(x, v)\nb = Relu(a)\nc = Conv(b, w)\ny = Conv(c, w)\n-> y"));
     }
 
     #[test]
     fn padding_lanes_stay_zero() {
-        let text =
-            format!("{HEAD}\nu: float[12, 3, 1, 1] = ~\nt: float[16, 12, 1, 1] = ~\na = Conv(x, u)\nb = Sigmoid(a)\ny = Conv(b, t)\n-> y");
+        let text = format!(
+            "{HEAD}\nu: float[12, 3, 3, 3] = ~\nt: float[16, 12, 3, 3] = ~\na = Conv(x, u) {PADS}\nb = Sigmoid(a)\ny = Conv(b, t) {PADS}\n-> y"
+        );
         check_unchanged(&["layout"], &text);
     }
 }

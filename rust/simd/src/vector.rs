@@ -69,6 +69,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Runs `kernel` compiled for this instruction set.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
+    /// Asks for the cache line at `p`, which may be any address, to be near when it is read.
+    fn prefetch<T>(self, p: *const T);
+
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F;
     /// Loads `LANES` values.

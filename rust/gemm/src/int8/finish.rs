@@ -161,7 +161,7 @@ impl FinishBytes<'_> {
             // SAFETY: the result holds the tile, which nobody else writes.
             let c = unsafe { c.get().add(self.place(i)) };
             let finish = Finish {
-                tile: line.as_ptr(),
+                tile: line.as_mut_ptr(),
                 ldt: MAX_COLS,
                 rows: 1,
                 cols: self.cols,

@@ -241,6 +241,7 @@ impl<'a> Job<'a> {
             n: self.n,
             k: self.k,
             acc: WORD_SHARE,
+            sums: false,
             element: 1,
             shared_a: is_shared(self.batch.dims, self.batch.a),
             shared_b: is_shared(self.batch.dims, self.batch.b),

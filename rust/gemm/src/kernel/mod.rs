@@ -11,7 +11,8 @@ use simd::{Isa, Kernel, Simd};
 use crate::scalar::Scalar;
 
 /// What one tile is computed from. `a` is packed: for each of `k` steps the values of all rows of the tile.
-/// `b` holds a row of at least the tile's width for each step, `ldb` apart; `c` takes the tile's rows, `ldc` apart.
+/// `b` holds a row of at least the tile's width for each step, `ldb` apart; `c` takes the tile's rows, `ldc` apart. Sums begin as what
+/// `begun` holds, in the form of `c`, if it is given.
 #[derive(Clone, Copy)]
 pub struct TileArgs<T: Scalar> {
     pub(crate) k: usize,
@@ -20,6 +21,7 @@ pub struct TileArgs<T: Scalar> {
     pub(crate) ldb: usize,
     pub(crate) c: *mut T::Acc,
     pub(crate) ldc: usize,
+    pub(crate) begun: Option<*const T::Acc>,
 }
 
 /// An instruction set with the tile that its registers hold.
@@ -36,6 +38,9 @@ pub trait Tiles: Simd {
     unsafe fn float_tile<T: Scalar>(self, rows: usize, vectors: usize, args: TileArgs<T>);
 }
 
+/// Steps of `k` that operands are asked for before they are read.
+const AHEAD: usize = 8;
+
 /// The tile of integers: rows, and vectors across.
 pub(crate) const INTEGER_TILE: (usize, usize) = (4, 1);
 
@@ -48,13 +53,25 @@ impl<T: Scalar, const R: usize, const V: usize> Kernel for Tile<T, R, V> {
     /// Each element is one chain of multiply-adds in the order of `k`: its bits depend neither on the tile nor on the blocking.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let TileArgs { k, mut a, mut b, ldb, c, ldc } = self.0;
+        let TileArgs { k, mut a, mut b, ldb, c, ldc, begun } = self.0;
         let lanes = T::lanes::<S>();
         let mut acc = [[T::splat(s, <T::Acc>::default()); V]; R];
+        if let Some(sums) = begun {
+            for (r, row) in acc.iter_mut().enumerate() {
+                for (v, x) in row.iter_mut().enumerate() {
+                    // SAFETY: each row of the sums holds `V` vectors.
+                    *x = unsafe { T::load_acc(s, sums.add(r * ldc + v * lanes)) };
+                }
+            }
+        }
         for _ in 0..k {
             // SAFETY: each step of `b` holds `V` vectors, each step of `a` holds `R` values.
             unsafe {
                 let row: [T::V<S>; V] = std::array::from_fn(|v| T::load(s, b.add(v * lanes)));
+                s.prefetch(a.wrapping_add(AHEAD * R));
+                for v in 0..V {
+                    s.prefetch(b.wrapping_add(AHEAD * ldb + v * lanes));
+                }
                 for (r, acc) in acc.iter_mut().enumerate() {
                     let x = T::splat(s, *a.add(r));
                     for (v, acc) in acc.iter_mut().enumerate() {
@@ -96,9 +113,17 @@ impl<T: Scalar, const R: usize, const V: usize, const Q: usize> Kernel for WideT
     #[inline(always)]
     #[allow(clippy::needless_range_loop)] // Panels and vectors number addresses as well as sums.
     fn run<S: Simd>(self, s: S) {
-        let TileArgs { k, mut a, mut b, ldb, c, ldc } = self.args;
+        let TileArgs { k, mut a, mut b, ldb, c, ldc, begun } = self.args;
         let lanes = T::lanes::<S>();
         let mut acc = [[[T::splat(s, <T::Acc>::default()); V]; Q]; R];
+        if let Some(sums) = begun {
+            for (r, panels) in acc.iter_mut().enumerate() {
+                for (i, x) in panels.iter_mut().flatten().enumerate() {
+                    // SAFETY: each row of the sums holds the vectors of all panels.
+                    *x = unsafe { T::load_acc(s, sums.add(r * ldc + i * lanes)) };
+                }
+            }
+        }
         for _ in 0..k {
             // SAFETY: each step of `b` holds `V` vectors in each panel, each step of `a` holds `R` values.
             unsafe {

@@ -187,7 +187,7 @@ impl<T: Float> BlocksJob<'_, T> {
     }
 
     /// Applies the epilogue to a tile and stores it.
-    fn finish(&self, index: usize, row: usize, rows: usize, tile: *const f32) {
+    fn finish(&self, index: usize, row: usize, rows: usize, tile: *mut f32) {
         let b = self.b;
         let col = index * b.width;
         // SAFETY: the element lies in the result.

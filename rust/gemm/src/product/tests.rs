@@ -5,7 +5,9 @@ use half::{bf16, f16};
 use simd::isa;
 
 use super::*;
+use crate::blocking::Extents;
 use crate::epilogue::{Activation, Operand, Step};
+use crate::matrix::batch_offset;
 
 const SIZES: [usize; 14] = [0, 1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 63, 65];
 
@@ -183,6 +185,27 @@ fn several_blocks() {
             assert_eq!(c[x], element(isa, &a, &b, x / n, x % n), "{isa:?} {x}");
         }
     }
+}
+
+#[test]
+fn many_steps_of_k() {
+    // More steps than are taken together, for enough rows that they are cut; whole tiles and narrow ones.
+    for isa in isa::available() {
+        for (m, k, n) in [(30, 1030, 35), (45, 1537, 32)] {
+            check_operands::<f32>(isa, (m, k, n));
+            check_operands::<f64>(isa, (m, k, n));
+            check_operands::<f16>(isa, (m, k, n));
+            check_operands::<i32>(isa, (m, k, n));
+        }
+        for activation in ACTIVATIONS {
+            check_epilogue::<f32>(isa, (43, 1100, 37), activation, 1e-1);
+        }
+    }
+}
+
+fn check_operands<T: Sample>(isa: Isa, (m, k, n): (usize, usize, usize)) {
+    let (a, b) = (values::<T>(m * k, 0), values::<T>(k * n, 5));
+    check(isa, Mat::row_major(&a, m, k).unwrap(), Mat::row_major(&b, k, n).unwrap(), "many steps");
 }
 
 #[test]
@@ -436,13 +459,44 @@ fn given_scratch_is_enough() {
         [(1, 5, 40, 30), (3, 70, 1, 200), (7, 1, 300, 9), (2, 400, 700, 800), (5, 33, 65, 1), (1, 3000, 64, 700), (4, 20, 20, 0)]
     {
         let tile = TileShape::on::<f32>(simd::isa::best());
-        let e = Extents { batch, m, n, k, acc: 4, element: 4, shared_a: false, shared_b: false, form_a: Form::Pack, form_b: Form::Pack };
+        let e = Extents {
+            batch,
+            m,
+            n,
+            k,
+            acc: 4,
+            element: 4,
+            sums: true,
+            shared_a: false,
+            shared_b: false,
+            form_a: Form::Pack,
+            form_b: Form::Pack,
+        };
         let folded = Extents { batch: 1, m: m * batch, shared_b: true, ..e };
         let shared = Extents { shared_a: true, ..e };
         let direct = Extents { form_b: Form::Direct, ..e };
         for e in [e, folded, shared, direct] {
-            let needed = need::<f32>(&Blocking::new(&e, tile), k);
+            let needed = Blocking::new(&e, tile).scratch::<f32>(k);
             assert!(needed <= scratch_len::<f32>(batch, m, n, k, false, false), "{e:?}");
         }
     }
+}
+
+#[test]
+fn products_onto_what_is_there() {
+    for isa in isa::available() {
+        for (m, k, n) in [(1, 7, 130), (2, 9, 33), (4, 3, 17), (30, 1030, 35), (3, 0, 5)] {
+            let (a, b, begun) = (values::<f32>(m * k, 0), values::<f32>(k * n, 5), values::<f32>(m * n, 9));
+            let (a, b) = (Mat::row_major(&a, m, k).unwrap(), Mat::row_major(&b, k, n).unwrap());
+            let mut c = begun.clone();
+            gemm_onto(a, &PackedB::on(isa, b).unwrap(), MatMut::row_major(&mut c, m, n).unwrap(), &mut []).unwrap();
+            for (x, &y) in c.iter().enumerate() {
+                let want = (0..k).fold(begun[x], |c, p| f32::step(isa, at(&a, x / n, p), at(&b, p, x % n), c));
+                assert_eq!(y, want, "{isa:?} {m}x{k}x{n} {x}");
+            }
+        }
+    }
+    let half = [f16::ZERO];
+    let (a, b) = (Mat::row_major(&half, 1, 1).unwrap(), PackedB::new(Mat::row_major(&half, 1, 1).unwrap()).unwrap());
+    assert!(gemm_onto(a, &b, MatMut::row_major(&mut [f16::ZERO], 1, 1).unwrap(), &mut []).is_err());
 }

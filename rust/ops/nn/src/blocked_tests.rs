@@ -52,6 +52,31 @@ fn check(domain: &str, name: &str, attributes: &[(&str, Attribute)], inputs: &[O
     }
 }
 
+/// A chain of blocks may begin with a convolution of dense channels.
+#[test]
+fn convolutions_that_begin_a_chain() {
+    let block = crate::channel_block();
+    for (ic, oc, shape) in [(3, 40, &[2, 3, 9, 31][..]), (1, 7, &[1, 1, 30]), (4, 33, &[1, 4, 5, 4, 40]), (3, 16, &[1, 3, 0, 5])] {
+        for (kernel, stride, dilation, pad) in [(3, 1, 1, 1), (1, 2, 1, 0), (5, 2, 1, 2), (2, 3, 2, 3)] {
+            let axes = shape.len() - 2;
+            let attributes = [
+                ("strides", Attribute::Ints(vec![stride; axes])),
+                ("dilations", Attribute::Ints(vec![dilation; axes])),
+                ("pads", Attribute::Ints(vec![pad; 2 * axes])),
+                ("activation", Attribute::String((*b"LeakyRelu").into())),
+                ("activation_params", Attribute::Floats(vec![0.25])),
+            ];
+            let weights: Vec<usize> = [oc, ic].into_iter().chain(std::iter::repeat_n(kernel, axes)).collect();
+            let inputs = [filled(shape, 1), filled(&weights, 2), filled(&[oc], 3)].map(Some);
+            let want = reorder(&run("com.microsoft", "FusedConv", &attributes, &inputs), block);
+            let own: Vec<_> = attributes.iter().cloned().chain([("block", Attribute::Int(block.into()))]).collect();
+            let got = run(crate::conv::reorder::DOMAIN, "ConvReorder", &own, &inputs);
+            assert_eq!((got.layout(), got.shape()), (want.layout(), want.shape()));
+            assert_eq!(got.as_ref().stored::<f32>().unwrap(), want.as_ref().stored::<f32>().unwrap(), "{shape:?} {attributes:?}");
+        }
+    }
+}
+
 #[test]
 fn convolutions() {
     for (ic, oc, groups) in [(3, 40, 1), (20, 7, 1), (64, 64, 1), (12, 12, 3), (40, 20, 4), (33, 33, 33), (16, 32, 16), (48, 48, 2)] {

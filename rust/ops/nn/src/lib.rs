@@ -52,6 +52,7 @@ pub static OPS: &[&OpDef] = &[
     &conv::integer::CONV_INTEGER,
     &conv::plain::CONV,
     &conv::plain::FUSED_CONV,
+    &conv::plain::CONV_REORDER,
     &conv::quantized::Q_LINEAR_CONV,
     &conv::reorder::REORDER,
     &conv::transpose::CONV_TRANSPOSE,

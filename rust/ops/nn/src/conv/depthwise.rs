@@ -87,14 +87,22 @@ struct Rows<'a> {
     y: &'a SharedMut<'a, f32>,
 }
 
-/// Taps along each axis, and the address of the first of them for the first position.
+/// What the neighbouring positions of a tile read.
 #[derive(Clone, Copy)]
 struct Reach<'a> {
     axes: &'a [Axis; SPATIAL],
-    count: [usize; SPATIAL],
-    x: *const f32,
-    w: *const f32,
+    /// The taps along the outer axes that lie in the image: they do for all positions.
+    outer: [usize; SPATIAL - 1],
+    /// The first element of the line that the first of them reads.
+    line: *const f32,
+    /// The weights of the first of them.
+    weights: *const f32,
+    /// Where the first position's first tap reads the line.
+    start: isize,
 }
+
+/// What taps outside of the image read.
+static ZEROS: [f32; simd::MAX_LANES] = [0.0; simd::MAX_LANES];
 
 impl Kernel for Rows<'_> {
     type Output = ();
@@ -113,26 +121,26 @@ impl Kernel for Rows<'_> {
         for row in self.rows.clone() {
             let (oz, oy) = (row / h.output, row % h.output);
             let (taps_z, taps_y) = (d.taps(oz), h.taps(oy));
-            let mut ox = 0;
-            while ox < w.output {
-                let whole = inner.contains(&ox) && ox + POSITIONS <= inner.end;
-                let taps_x = w.taps(ox);
-                let at = |a: &Axis, o: usize, tap: usize| a.start(o) + (tap * a.dilation) as isize;
-                let empty = taps_z.is_empty() || taps_y.is_empty() || taps_x.is_empty();
-                let from = (at(d, oz, taps_z.start) * h.input as isize + at(h, oy, taps_y.start)) * w.input as isize;
-                let offset = if empty { 0 } else { (from + at(w, ox, taps_x.start)) * S::LANES as isize };
-                let tap = (taps_z.start * h.kernel + taps_y.start) * w.kernel + taps_x.start;
-                let count = if empty { [0; SPATIAL] } else { [taps_z.len(), taps_y.len(), taps_x.len()] };
-                let reach = Reach { axes: self.axes, count, x: x.wrapping_offset(offset), w: weights.wrapping_add(tap * S::LANES) };
+            let at = |a: &Axis, o: usize, tap: usize| a.start(o) + (tap * a.dilation) as isize;
+            let empty = taps_z.is_empty() || taps_y.is_empty();
+            let line = (at(d, oz, taps_z.start) * h.input as isize + at(h, oy, taps_y.start)) * w.input as isize;
+            let reach = Reach {
+                axes: self.axes,
+                outer: if empty { [0, 0] } else { [taps_z.len(), taps_y.len()] },
+                line: x.wrapping_offset(if empty { 0 } else { line * S::LANES as isize }),
+                weights: weights.wrapping_add((taps_z.start * h.kernel + taps_y.start) * w.kernel * S::LANES),
+                start: 0,
+            };
+            for ox in (0..w.output).step_by(POSITIONS) {
+                let count = POSITIONS.min(w.output - ox);
+                let reach = Reach { start: w.start(ox), ..reach };
                 let place = (self.plane * p.out_plane() + row * w.output + ox) * S::LANES;
                 // SAFETY: the taps lie in the image, `Job::run` checked the lengths, and each row belongs to one chunk.
                 unsafe {
-                    if whole {
-                        self.tile::<S, POSITIONS>(s, reach, &bias, place);
-                        ox += POSITIONS;
+                    if inner.start <= ox && ox + POSITIONS <= inner.end {
+                        self.tile::<S, true>(s, reach, &bias, place, POSITIONS);
                     } else {
-                        self.tile::<S, 1>(s, reach, &bias, place);
-                        ox += 1;
+                        self.tile::<S, false>(s, reach, &bias, place, count);
                     }
                 }
             }
@@ -142,26 +150,34 @@ impl Kernel for Rows<'_> {
 }
 
 impl Rows<'_> {
-    /// Computes `P` neighbouring positions that all have the taps of `reach`.
+    /// Computes the first `count` of neighbouring positions. If they are `INNER`, there are as many as a tile has, and all their taps lie
+    /// in the image.
     ///
     /// # Safety
-    /// The taps lie in the image, and the result at `place` belongs to this chunk.
+    /// The taps of inner positions and the lines of all lie in the image, and the result at `place` belongs to this chunk.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const P: usize>(&self, s: S, reach: Reach<'_>, bias: &[f32; simd::MAX_LANES], place: usize) {
-        let [_, h, w] = reach.axes;
+    unsafe fn tile<S: Simd, const INNER: bool>(&self, s: S, reach: Reach<'_>, bias: &[f32; simd::MAX_LANES], place: usize, count: usize) {
+        let [d, h, w] = reach.axes;
         // SAFETY: the bias is a whole vector.
-        let mut sums = [unsafe { s.load(bias.as_ptr()) }; P];
-        for z in 0..reach.count[0] {
-            for y in 0..reach.count[1] {
-                let row = ((z * reach.axes[0].dilation * h.input + y * h.dilation) * w.input) * S::LANES;
-                let weights = reach.w.wrapping_add((z * h.kernel + y) * w.kernel * S::LANES);
-                for x in 0..reach.count[2] {
-                    // SAFETY: the tap lies in the image for each position.
+        let mut sums = [unsafe { s.load(bias.as_ptr()) }; POSITIONS];
+        // From one line that is read to the next.
+        let next = h.dilation * w.input * S::LANES;
+        for z in 0..reach.outer[0] {
+            let line = reach.line.wrapping_add(z * d.dilation * h.input * w.input * S::LANES);
+            let weights = reach.weights.wrapping_add(z * h.kernel * w.kernel * S::LANES);
+            for x in 0..w.kernel {
+                let first = reach.start + (x * w.dilation) as isize;
+                let at = |p: usize| first + (p * w.stride) as isize;
+                let place = |p: usize| line.wrapping_offset(at(p) * S::LANES as isize);
+                let inside = |p: usize| INNER || (at(p) as usize) < w.input;
+                let from: [*const f32; POSITIONS] = std::array::from_fn(|p| if inside(p) { place(p) } else { ZEROS.as_ptr() });
+                let next: [usize; POSITIONS] = std::array::from_fn(|p| if inside(p) { next } else { 0 });
+                for y in 0..reach.outer[1] {
+                    // SAFETY: the tap lies in the image for each position, or zeros are read.
                     unsafe {
-                        let weight = s.load(weights.add(x * S::LANES));
-                        let from = reach.x.add(row + x * w.dilation * S::LANES);
+                        let weight = s.load(weights.add((y * w.kernel + x) * S::LANES));
                         for (p, sum) in sums.iter_mut().enumerate() {
-                            *sum = s.fma(s.load(from.add(p * w.stride * S::LANES)), weight, *sum);
+                            *sum = s.fma(s.load(from[p].wrapping_add(y * next[p])), weight, *sum);
                         }
                     }
                 }
@@ -169,7 +185,7 @@ impl Rows<'_> {
         }
         let (low, high) = clamp(self.job.activation);
         let (low, high) = (s.splat(low), s.splat(high));
-        for (p, &sum) in sums.iter().enumerate() {
+        for (p, &sum) in sums.iter().enumerate().take(if INNER { POSITIONS } else { count }) {
             // SAFETY: the result at `place` is ours, and the addend is laid out as it.
             unsafe {
                 let sum = match self.job.addend {

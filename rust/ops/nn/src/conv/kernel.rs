@@ -12,8 +12,9 @@ use super::general::GeneralKernel;
 use super::pack::Packing;
 use super::plain::Conv;
 use super::problem::{Channels, Problem, SPATIAL};
+use super::target::Job;
 use super::winograd::{self, Outputs};
-use super::{depthwise, direct, reorder, tile};
+use super::{depthwise, direct, reorder, rows, tile};
 use crate::floats::{Floats, FloatsMut};
 use crate::widen::{narrow, take, widen};
 use crate::window::{AutoPad, WindowAttrs};
@@ -180,7 +181,8 @@ impl DirectKernel {
         let blocks = p.batch * p.groups.next_multiple_of(tile::lanes(self.isa));
         let reordered = if self.depthwise && self.input == Channels::Dense { blocks * (p.in_plane() + p.out_plane() * results) } else { 0 };
         let tiles = self.winograd.map_or(0, |outputs| winograd::scratch_len(p, tile::lanes(self.isa), outputs));
-        weights + wide + reordered + tiles
+        let rows = if self.input == Channels::Dense && !self.depthwise { rows::scratch_len(p) } else { 0 };
+        weights + wide + reordered + tiles + rows
     }
 
     /// Convolves operands of `f32` in the planned layouts.
@@ -189,7 +191,11 @@ impl DirectKernel {
         let packing = match o.order {
             Order::Tiles(packing) => {
                 let Operands { problem, x, weights, bias, addend, .. } = o;
-                return direct::Job { problem, packing, isa, x, weights, bias, addend, activation, output: self.output }.run(y);
+                let job = Job { problem, packing, isa, x, weights, bias, addend, activation, output: self.output };
+                return match self.input {
+                    Channels::Dense => rows::run(&job, y, scratch),
+                    Channels::Blocked => direct::run(&job, y),
+                };
             }
             Order::Winograd { packing, outputs } => {
                 let Operands { problem, x, weights, kernels, bias, addend, .. } = o;

@@ -14,6 +14,8 @@ pub mod plain;
 mod problem;
 pub mod quantized;
 pub mod reorder;
+mod rows;
+mod target;
 pub(crate) mod tile;
 pub mod transpose;
 pub(crate) mod windows;

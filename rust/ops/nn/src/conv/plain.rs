@@ -1,13 +1,13 @@
 //! Conv and FusedConv: each output channel is the sum of all input channels of its group under a sliding kernel; then, if fused, a
-//! residual and an activation.
+//! residual and an activation. ConvReorder: the same at the beginning of a chain of blocked channels.
 
 use base::{DType, Layout, Result, ensure};
 use gemm::Activation;
 use ir::{Attribute, Dim, Fact, Graph, Node};
 use op::types::{FLOATS, FLOATS_V1};
-use op::{Attrs, CpuKernel, Infer, Kernels, Layouts, Op, OpDef, Prepare, Prepared, since};
+use op::{Attrs, CpuKernel, Infer, Kernels, Layouts, Op, OpDef, Prepare, Prepared, TypeSet, since};
 
-use super::kernel;
+use super::{kernel, reorder};
 use crate::activation;
 use crate::body::Body;
 use crate::window::WindowAttrs;
@@ -39,6 +39,21 @@ pub static FUSED_CONV: OpDef = OpDef {
     ..OpDef::MICROSOFT
 };
 
+/// ConvReorder of `ai.ort_rs`: FusedConv of dense channels whose result is in blocks of `block` channels. A private operator that a pass
+/// makes of the convolution of few channels that a chain begins with.
+pub static CONV_REORDER: OpDef = OpDef {
+    domain: reorder::DOMAIN,
+    name: "ConvReorder",
+    versions: &[since(1, "X:T, W:T, B:T? -> Y:T", &[("T", TypeSet::tensors(&[DType::F32]))])],
+    load: |a| {
+        let block = Some(reorder::blocks(a)?);
+        Ok(Box::new(Conv { activation: activation::of_conv(a)?, block, ..load(a)? }))
+    },
+    kernels: Kernels::NONE.cpu::<Conv>(),
+    body: Some(body_in_blocks),
+    ..OpDef::ONNX
+};
+
 #[derive(Clone, Debug)]
 pub(super) struct Conv {
     pub(super) window: WindowAttrs,
@@ -46,12 +61,14 @@ pub(super) struct Conv {
     pub(super) activation: Option<Activation>,
     /// Whether input 3 is added.
     pub(super) residual: bool,
+    /// The layout of the result, if it is another than that of the input.
+    block: Option<Layout>,
 }
 
 fn load(a: &Attrs<'_>) -> Result<Conv> {
     let groups = a.int("group", 1)?;
     ensure!((1..=i64::from(i32::MAX)).contains(&groups), InvalidGraph, "attribute 'group' is {groups}");
-    Ok(Conv { window: WindowAttrs::read(a, true, false)?, groups: groups as usize, activation: None, residual: false })
+    Ok(Conv { window: WindowAttrs::read(a, true, false)?, groups: groups as usize, activation: None, residual: false, block: None })
 }
 
 /// The sizes of a convolution's output.
@@ -84,8 +101,9 @@ pub(crate) fn output_dims(window: &WindowAttrs, groups: usize, x: &[Dim], w: &[D
 impl Op for Conv {
     fn infer(&self, cx: &mut Infer<'_>) -> Result<()> {
         let (input, dtype) = (cx.input(0)?, cx.dtype(0)?);
-        let layout = match input.layout {
-            Layout::Blocked(block) if dtype == DType::F32 => Layout::Blocked(block),
+        let layout = match (&self.block, &input.layout) {
+            (Some(own), _) => own.clone(),
+            (None, Layout::Blocked(block)) if dtype == DType::F32 => Layout::Blocked(*block),
             _ => Layout::Dense,
         };
         let (Some(x), Some(w)) = (cx.dims(0)?, cx.dims(1)?) else {
@@ -121,5 +139,14 @@ fn body(node: &Node, _: &[Option<&Fact>]) -> Result<Graph> {
         y = b.node(("Add", 14), &[y, z], &[]);
     }
     let y = activation::nodes(&mut b, y, activation)?;
+    Ok(b.finish(&[y]))
+}
+
+fn body_in_blocks(node: &Node, _: &[Option<&Fact>]) -> Result<Graph> {
+    let mut b = Body::of(node);
+    let of = |block: bool| node.attributes.iter().filter(move |(k, _)| (*k == "block") == block).map(|(k, v)| (k.as_str(), v.clone()));
+    let inputs = [b.input(0), b.input(1), b.input(2)];
+    let y = b.node_of(("com.microsoft", "FusedConv", 1), &inputs, &of(false).collect::<Vec<_>>());
+    let y = b.node_of((reorder::DOMAIN, "Reorder", 1), &[Some(y)], &of(true).collect::<Vec<_>>());
     Ok(b.finish(&[y]))
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use base::threads::{self, SharedMut, parallel_for};
 use base::{DType, Layout, Result, Shape, bail, ensure};
 use ir::{Fact, Graph, Node};
-use op::{Infer, Kernels, Layouts, Mask, Op, OpDef, Run, Stateless, TypeSet, since};
+use op::{Attrs, Infer, Kernels, Layouts, Mask, Op, OpDef, Run, Stateless, TypeSet, since};
 use simd::{Kernel, Simd};
 
 use crate::body::Body;
@@ -18,10 +18,7 @@ pub static REORDER: OpDef = OpDef {
     domain: DOMAIN,
     name: "Reorder",
     versions: &[since(1, "X:T -> Y:T", &[("T", TypeSet::tensors(&[DType::F32]))])],
-    load: |a| match a.required_int("block")? {
-        block @ (0 | 8 | 16) => Ok(Box::new(Reorder { block: block as u8 })),
-        other => bail!(InvalidGraph, "attribute 'block' is {other}, not 0, 8 or 16"),
-    },
+    load: |a| Ok(Box::new(Reorder { to: blocks(a)? })),
     kernels: Kernels::NONE.stateless::<Reorder>(),
     // Channels that lie otherwise are the same values: elsewhere it is no operation.
     body: Some(body),
@@ -30,15 +27,21 @@ pub static REORDER: OpDef = OpDef {
     ..OpDef::ONNX
 };
 
-#[derive(Clone, Debug)]
-struct Reorder {
-    block: u8,
+/// The layout that attribute `block` names: so many channels in a block, or dense channels for 0.
+///
+/// # Errors
+/// `InvalidGraph` for a number of channels that no vector has.
+pub(super) fn blocks(a: &Attrs<'_>) -> Result<Layout> {
+    match a.required_int("block")? {
+        0 => Ok(Layout::Dense),
+        block @ (8 | 16) => Ok(Layout::Blocked(block as u8)),
+        other => bail!(InvalidGraph, "attribute 'block' is {other}, not 0, 8 or 16"),
+    }
 }
 
-impl Reorder {
-    fn layout(&self) -> Layout {
-        if self.block == 0 { Layout::Dense } else { Layout::Blocked(self.block) }
-    }
+#[derive(Clone, Debug)]
+struct Reorder {
+    to: Layout,
 }
 
 impl Op for Reorder {
@@ -47,7 +50,7 @@ impl Op for Reorder {
         if let Some(dims) = cx.dims(0)? {
             ensure!(dims.len() >= 2, InvalidGraph, "Reorder needs channels, not shape {dims:?}");
         }
-        let fact = Fact { shape: input.shape.clone(), layout: self.layout(), ..Fact::of(input.ty.clone()) };
+        let fact = Fact { shape: input.shape.clone(), layout: self.to.clone(), ..Fact::of(input.ty.clone()) };
         cx.set(0, fact);
         Ok(())
     }
@@ -66,7 +69,7 @@ impl Stateless for Reorder {
         let y = cx.output(0)?;
         let [batch, channels, spatial @ ..] = x.shape() else { bail!(InvalidArgument, "Reorder needs channels") };
         ensure!(y.shape() == x.shape(), Fail, "the output has shape {}, not {}", Shape::from(y.shape()), Shape::from(x.shape()));
-        ensure!(y.layout() == &self.layout() || y.is_empty(), Fail, "the output is {:?}, not {:?}", y.layout(), self.layout());
+        ensure!(y.layout() == &self.to || y.is_empty(), Fail, "the output is {:?}, not {:?}", y.layout(), self.to);
         let plane = spatial.iter().product();
         match (x.layout(), y.layout()) {
             (from, to) if from == to => {

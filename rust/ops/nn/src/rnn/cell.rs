@@ -1,7 +1,7 @@
 //! One step of a recurrent cell for a batch of sequences.
 
 use base::Result;
-use gemm::{Epilogue, Mat, MatMut, Operand, PackedB, Step, gemm};
+use gemm::{Epilogue, Mat, MatMut, Operand, PackedB, Step, gemm, gemm_onto};
 
 use super::activation::CellActivation;
 use super::lstm;
@@ -87,8 +87,7 @@ pub(super) struct Cell<'a, A> {
 
 /// The arrays of a step, a row for each sequence.
 pub(super) struct Rows<'a, A> {
-    /// What the input contributes to the gates.
-    pub(super) input: &'a [A],
+    /// What the input contributes to the gates; then the gates.
     pub(super) gates: &'a mut [A],
     pub(super) h: &'a [A],
     pub(super) new_h: &'a mut [A],
@@ -99,13 +98,12 @@ pub(super) struct Rows<'a, A> {
 }
 
 impl<A: Computed> Cell<'_, A> {
-    /// `to = h * weights + input`, where `input` has rows `stride` apart.
-    fn product(&self, h: &[A], weights: &Parts<A>, input: &[A], stride: usize, to: &mut [A], scratch: &mut [u8]) -> Result<()> {
+    /// `to = to + h * weights`, where `to` has rows `stride` apart.
+    fn add_product(&self, h: &[A], weights: &Parts<A>, to: &mut [A], stride: usize, scratch: &mut [u8]) -> Result<()> {
         let batch = h.len() / self.hidden;
         let a = Mat::row_major(h, batch, self.hidden)?;
         weights.each(self.backwards, &mut |part, first| {
-            let steps = [Step::add(Operand::strided(&input[first..], stride, 1, &[]))];
-            gemm(a, part, &Epilogue::new(&steps), MatMut::new(&mut to[first..], batch, part.cols(), stride)?, scratch)
+            gemm_onto(a, part, MatMut::new(&mut to[first..], batch, part.cols(), stride)?, scratch)
         })
     }
 
@@ -133,7 +131,8 @@ impl<A: Computed> Cell<'_, A> {
     }
 
     fn rnn(&self, rows: Rows<'_, A>, scratch: &mut [u8]) -> Result<()> {
-        self.product(rows.h, &self.recurrent.gates, rows.input, self.hidden, rows.new_h, scratch)?;
+        rows.new_h.copy_from_slice(rows.gates);
+        self.add_product(rows.h, &self.recurrent.gates, rows.new_h, self.hidden, scratch)?;
         self.clip(rows.new_h);
         self.activations[0].apply(rows.new_h);
         Ok(())
@@ -141,8 +140,8 @@ impl<A: Computed> Cell<'_, A> {
 
     fn gru(&self, rows: Rows<'_, A>, linear: bool, scratch: &mut [u8]) -> Result<()> {
         let n = self.hidden;
-        let Rows { input, gates, h, new_h, room, .. } = rows;
-        self.product(h, &self.recurrent.gates, input, 3 * n, gates, scratch)?;
+        let Rows { gates, h, new_h, room, .. } = rows;
+        self.add_product(h, &self.recurrent.gates, gates, 3 * n, scratch)?;
         for row in gates.chunks_exact_mut(3 * n) {
             self.clip(&mut row[..2 * n]);
             self.activations[0].apply(&mut row[..2 * n]);
@@ -155,16 +154,16 @@ impl<A: Computed> Cell<'_, A> {
                 let steps = [Step::add(Operand::per_column(&self.last_bias[first..]))];
                 gemm(a, part, &Epilogue::new(&steps), MatMut::new(&mut room[first..], batch, part.cols(), n)?, scratch)
             })?;
-            for ((row, input), room) in gates.chunks_exact_mut(3 * n).zip(input.chunks_exact(3 * n)).zip(room.chunks_exact(n)) {
+            for (row, room) in gates.chunks_exact_mut(3 * n).zip(room.chunks_exact(n)) {
                 let (others, candidate) = row.split_at_mut(2 * n);
                 let reset = &others[n..];
-                candidate.iter_mut().enumerate().for_each(|(i, v)| *v = input[2 * n + i] + reset[i] * room[i]);
+                candidate.iter_mut().enumerate().for_each(|(i, v)| *v += reset[i] * room[i]);
             }
         } else {
             for ((row, h), room) in gates.chunks_exact(3 * n).zip(h.chunks_exact(n)).zip(room.chunks_exact_mut(n)) {
                 room.iter_mut().enumerate().for_each(|(i, v)| *v = row[n + i] * h[i]);
             }
-            self.product(room, last, &input[2 * n..], 3 * n, &mut gates[2 * n..], scratch)?;
+            self.add_product(room, last, &mut gates[2 * n..], 3 * n, scratch)?;
         }
         for ((row, h), new_h) in gates.chunks_exact_mut(3 * n).zip(h.chunks_exact(n)).zip(new_h.chunks_exact_mut(n)) {
             let (others, candidate) = row.split_at_mut(2 * n);
@@ -186,8 +185,8 @@ impl<A: Computed> Cell<'_, A> {
 
     fn lstm(&self, rows: Rows<'_, A>, coupled: bool, scratch: &mut [u8]) -> Result<()> {
         let n = self.hidden;
-        let Rows { input, gates, h, new_h, c, new_c, .. } = rows;
-        self.product(h, &self.recurrent.gates, input, 4 * n, gates, scratch)?;
+        let Rows { gates, h, new_h, c, new_c, .. } = rows;
+        self.add_product(h, &self.recurrent.gates, gates, 4 * n, scratch)?;
         if self.is_usual(coupled) && lstm::usual(n, gates, c, new_c, new_h) {
             return Ok(());
         }

@@ -128,11 +128,11 @@ impl<A: Computed> Kernel<A> {
 
     /// Elements of scratch memory, in the order in which they are taken.
     fn arrays(e: &Extents) -> [usize; 6] {
-        // The input; the input's share of all gates; that of one step, and the gates; states before and after; room; biases and peepholes.
+        // The input; its share of all gates; the gates of one step; states before and after; room; biases and peepholes.
         [
             e.steps * e.batch * e.elements,
             e.steps * e.batch * e.width(),
-            2 * e.batch * e.width(),
+            e.batch * e.width(),
             4 * e.state(),
             e.state(),
             3 * e.width() + 3 * e.hidden,
@@ -257,7 +257,7 @@ impl<A: Computed> Kernel<A> {
                 }
             }
         }
-        let (input, gates) = arrays.gates.split_at_mut(e.batch * width);
+        let gates = &mut *arrays.gates;
         let length = |b: usize| given.lengths.map_or(e.steps, |l| l[b] as usize);
         let backwards = self.op.directions[direction];
         for s in 0..e.steps {
@@ -265,11 +265,11 @@ impl<A: Computed> Kernel<A> {
             cell.backwards = s % 2 == 1;
             // Each sequence is read backwards from its own end.
             let time = |b: usize| if backwards && s < length(b) { length(b) - 1 - s } else { s };
-            for (b, to) in input.chunks_exact_mut(width).enumerate() {
+            for (b, to) in gates.chunks_exact_mut(width).enumerate() {
                 let row = if self.op.batch_first { b * e.steps + time(b) } else { time(b) * e.batch + b };
                 to.copy_from_slice(&arrays.shares[row * width..(row + 1) * width]);
             }
-            cell.step(Rows { input, gates: &mut *gates, h, new_h, c, new_c, room: &mut *arrays.room }, scratch)?;
+            cell.step(Rows { gates: &mut *gates, h, new_h, c, new_c, room: &mut *arrays.room }, scratch)?;
             for b in 0..e.batch {
                 let (range, runs) = (b * n..(b + 1) * n, s < length(b));
                 if !runs {

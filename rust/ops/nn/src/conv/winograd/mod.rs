@@ -18,7 +18,7 @@ use self::scheme::{Four, Scheme, Two};
 use self::transform::{Input, Output};
 use super::pack::Packing;
 use super::problem::{Channels, Problem};
-use super::tile::{self, Channels as Run, MAX_BLOCKS, MAX_POSITIONS, Tap, TileArgs, Tiles, Visit};
+use super::tile::{self, Channels as Run, End, MAX_BLOCKS, MAX_POSITIONS, Spacing, Tap, TileArgs, Tiles, Visit};
 use crate::window::Axis;
 
 /// Elements of transformed tiles that are worked on together, about: half of the second cache.
@@ -69,7 +69,7 @@ const LEAST_CHANNELS: usize = 16;
 const FOUR_PAIRS: usize = 128 * 256;
 const FOUR_TILES: usize = 16;
 const TWO_PAIRS: usize = 1024 * 1024;
-const TWO_TILES: usize = 16;
+const TWO_TILES: usize = 24;
 
 /// The order of transformed weights: that of direct convolution, with points in place of taps.
 pub(super) fn packing(problem: &Problem, lanes: usize, outputs: Outputs) -> Packing {
@@ -278,7 +278,7 @@ impl<T: Scheme> Visit for Products<'_, T> {
         let input = inputs.as_ptr().wrapping_add(self.point * sizes.in_point);
         let out = products.as_ptr().wrapping_add(self.point * sizes.out_point + tile.first / S::LANES * count * S::LANES);
         let zeros = [0.0f32; MAX_BLOCKS * simd::MAX_LANES];
-        let channels = Run { runs: 1, len: ic, last: ic, step: 1 };
+        let channels = Run { runs: 1, len: ic, last: ic };
         // Tiles as even as can be, so that none is a thin rest.
         let parts = count.div_ceil(S::POSITIONS);
         for (start, end) in (0..parts).map(|i| (i * count / parts, (i + 1) * count / parts)) {
@@ -286,12 +286,15 @@ impl<T: Scheme> Visit for Products<'_, T> {
             let taps = [Tap { from, next: [0; MAX_POSITIONS], weights }];
             let args = TileArgs {
                 taps: &taps,
+                spacing: Spacing::Any,
                 channels,
                 bias: zeros.as_ptr(),
-                out: out.wrapping_add(start * S::LANES),
-                out_block: count * S::LANES,
-                addend: std::ptr::null(),
-                clamp: (f32::NEG_INFINITY, f32::INFINITY),
+                end: End {
+                    out: out.wrapping_add(start * S::LANES),
+                    out_block: count * S::LANES,
+                    addend: std::ptr::null(),
+                    clamp: (f32::NEG_INFINITY, f32::INFINITY),
+                },
             };
             // SAFETY: the scratch holds inputs and products of the whole group; these products are written here only.
             unsafe { s.tile(end - start, tile.blocks, args) };
