@@ -1,7 +1,7 @@
 //! What is done to each element of a product before it is stored: scaling, operands added or multiplied, an activation.
 
 use base::{Result, ensure};
-use simd::{MAX_LANES, Simd, VecFn, math};
+use simd::{MAX_LANES, Simd, VecFn, VecFn2, math};
 
 use crate::matrix::{Mat, batch_offset, batch_reach, extent, goes_on};
 use crate::scalar::Scalar;
@@ -275,18 +275,14 @@ where
     // SAFETY: as the caller says.
     unsafe {
         if args.epilogue.alpha != 1.0 {
-            let alpha = s.splat(args.epilogue.alpha);
-            each_vector(s, &args, |x| s.mul(x, alpha));
+            each_vector(s, &args, Scale(args.epilogue.alpha));
         }
         for step in args.epilogue.steps {
             match step {
-                Step::Add { operand, factor } if *factor == 1.0 => with_operand(s, &args, operand, |x, y| s.add(x, y)),
-                Step::Add { operand, factor } => {
-                    let factor = s.splat(*factor);
-                    with_operand(s, &args, operand, |x, y| s.fma(y, factor, x));
-                }
-                Step::Mul(operand) => with_operand(s, &args, operand, |x, y| s.mul(x, y)),
-                Step::Activate(activation) => each_vector(s, &args, |x| activation.eval(s, x)),
+                Step::Add { operand, factor } if *factor == 1.0 => with_operand(s, &args, operand, math::Add),
+                Step::Add { operand, factor } => with_operand(s, &args, operand, PlusTimes(*factor)),
+                Step::Mul(operand) => with_operand(s, &args, operand, math::Mul),
+                Step::Activate(activation) => each_vector(s, &args, *activation),
             }
         }
         for i in 0..args.rows {
@@ -298,18 +294,40 @@ where
     }
 }
 
-/// Replaces each vector of the tile by what `f` makes of it.
+/// `x` times a factor.
+#[derive(Clone, Copy)]
+struct Scale(f32);
+
+impl VecFn for Scale {
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S, x: S::F) -> S::F {
+        s.mul(x, s.splat(self.0))
+    }
+}
+
+/// The operand times a factor is added.
+#[derive(Clone, Copy)]
+struct PlusTimes(f32);
+
+impl VecFn2 for PlusTimes {
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S, x: S::F, y: S::F) -> S::F {
+        s.fma(y, s.splat(self.0), x)
+    }
+}
+
+/// Replaces each vector of the tile by what `f` makes of it. No closure, since what is not inlined is not compiled for the instruction set.
 ///
 /// # Safety
 /// As [`finish_f32`].
 #[inline(always)]
-unsafe fn each_vector<S: Simd, T: Scalar<Acc = f32, V<S> = S::F>>(s: S, args: &Finish<'_, T>, f: impl Fn(S::F) -> S::F) {
+unsafe fn each_vector<S: Simd, T: Scalar<Acc = f32, V<S> = S::F>>(s: S, args: &Finish<'_, T>, f: impl VecFn) {
     for i in 0..args.rows {
         for j in (0..args.cols).step_by(S::LANES) {
             // SAFETY: the tile has whole vectors in each row.
             unsafe {
                 let x = args.tile.add(i * args.ldt + j);
-                s.store(x, f(s.load(x)));
+                s.store(x, f.eval(s, s.load(x)));
             }
         }
     }
@@ -320,7 +338,7 @@ unsafe fn each_vector<S: Simd, T: Scalar<Acc = f32, V<S> = S::F>>(s: S, args: &F
 /// # Safety
 /// As [`finish_f32`].
 #[inline(always)]
-unsafe fn with_operand<S, T>(s: S, args: &Finish<'_, T>, operand: &Operand<'_, T>, f: impl Fn(S::F, S::F) -> S::F)
+unsafe fn with_operand<S, T>(s: S, args: &Finish<'_, T>, operand: &Operand<'_, T>, f: impl VecFn2)
 where
     S: Simd,
     T: Scalar<Acc = f32, V<S> = S::F>,
@@ -332,7 +350,7 @@ where
             // SAFETY: the tile has whole vectors in each row; the operand covers the result.
             unsafe {
                 let x = args.tile.add(i * args.ldt + j);
-                s.store(x, f(s.load(x), load_operand(s, operand, offset, n)));
+                s.store(x, f.eval(s, s.load(x), load_operand(s, operand, offset, n)));
             }
         }
     }
