@@ -72,16 +72,19 @@ impl End {
     /// `bias` holds a vector for each block, or the result holds the tile.
     #[inline(always)]
     unsafe fn begin<S: Simd, const P: usize, const B: usize>(&self, s: S, bias: *const f32) -> [[S::F; B]; P] {
-        std::array::from_fn(|p| {
-            std::array::from_fn(|b| {
-                s.prefetch(self.out.wrapping_add(self.at::<S>(b, p)).cast_const());
+        let mut sums = [[s.zero(); B]; P];
+        for (p, sums) in sums.iter_mut().enumerate() {
+            for (b, sum) in sums.iter_mut().enumerate() {
+                let at = self.at::<S>(b, p);
+                s.prefetch(self.out.wrapping_add(at).cast_const());
                 if !self.addend.is_null() {
-                    s.prefetch(self.addend.wrapping_add(self.at::<S>(b, p)));
+                    s.prefetch(self.addend.wrapping_add(at));
                 }
                 // SAFETY: as the caller says.
-                unsafe { if bias.is_null() { s.load(self.out.add(self.at::<S>(b, p))) } else { s.load(bias.add(b * S::LANES)) } }
-            })
-        })
+                *sum = unsafe { if bias.is_null() { s.load(self.out.add(at)) } else { s.load(bias.add(b * S::LANES)) } };
+            }
+        }
+        sums
     }
 
     /// Writes the sums of a tile.
@@ -156,11 +159,13 @@ impl Spaced for Vectors {
 /// `from` holds a vector for each block.
 #[inline(always)]
 unsafe fn weights<S: Simd, const B: usize>(s: S, from: *const f32) -> [S::F; B] {
-    for b in 0..B {
+    let mut row = [s.zero(); B];
+    for (b, w) in row.iter_mut().enumerate() {
         s.prefetch(from.wrapping_add((AHEAD * B + b) * S::LANES));
+        // SAFETY: as the caller says.
+        *w = unsafe { s.load(from.add(b * S::LANES)) };
     }
-    // SAFETY: as the caller says.
-    std::array::from_fn(|b| unsafe { s.load(from.add(b * S::LANES)) })
+    row
 }
 
 /// A tile of `P` positions, which read as `E` says, and `B` blocks of output channels.
@@ -188,7 +193,9 @@ impl<E: Spaced, const P: usize, const B: usize> Kernel for Tile<'_, E, P, B> {
                         let w = weights::<S, B>(s, row);
                         for (p, sums) in sums.iter_mut().enumerate() {
                             let x = s.splat(*E::at::<S>(&from, p).add(channel));
-                            sums.iter_mut().zip(w).for_each(|(sum, w)| *sum = s.fma(x, w, *sum));
+                            for (sum, w) in sums.iter_mut().zip(w) {
+                                *sum = s.fma(x, w, *sum);
+                            }
                         }
                         row = row.add(B * S::LANES);
                     }
@@ -253,7 +260,9 @@ impl<const P: usize, const B: usize> Kernel for RowTile<'_, P, B> {
                         let w = weights::<S, B>(s, row);
                         for (p, sums) in sums.iter_mut().enumerate() {
                             let x = s.splat(*from.add(p));
-                            sums.iter_mut().zip(w).for_each(|(sum, w)| *sum = s.fma(x, w, *sum));
+                            for (sum, w) in sums.iter_mut().zip(w) {
+                                *sum = s.fma(x, w, *sum);
+                            }
                         }
                         row = row.add(B * S::LANES);
                     }
