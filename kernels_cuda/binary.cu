@@ -72,6 +72,8 @@ FUNCTION(PRelu, R, a >= R(0) || a != a ? a : a * b)
 FLOATS(PRelu)
 FUNCTION(BiasGelu, R, gelu(a + b))
 FLOATS(BiasGelu)
+FUNCTION(FastGelu, R, gelu_tanh(a + b))
+FLOATS(FastGelu)
 
 PREDICATE(Equal, a == b)
 PREDICATE(Less, a < b)

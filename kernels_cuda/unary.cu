@@ -57,6 +57,7 @@ UNARY(HardSigmoid, hard_sigmoid(x, a, b))
 UNARY(HardSwish, hard_swish(x))
 UNARY(Swish, swish(x, a))
 UNARY(QuickGelu, swish(x, a))
+UNARY(FastGelu, gelu_tanh(x))
 UNARY(Gelu, a == R(0) ? gelu(x) : gelu_tanh(x))
 
 // What is not a float.

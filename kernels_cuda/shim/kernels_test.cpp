@@ -12,6 +12,10 @@ const size_t SIZES[] = {1, 31, 257, 1000};
 double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
 double clamped(double x, double low, double high) { return std::min(std::max(x, low), high); }
 
+double gelu_by_tanh(double x) {
+    return x < -1e4 ? 0.0 : x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
 struct UnaryCase {
     const char* name;
     double (*want)(double x, double a, double b);
@@ -58,11 +62,8 @@ const UnaryCase UNARY_CASES[] = {
     {"Swish", [](double x, double a, double) { return x < -1e4 ? 0.0 : x * sigmoid_of(a * x); }, 1, 0},
     {"QuickGelu", [](double x, double a, double) { return x < -1e4 ? 0.0 : x * sigmoid_of(a * x); }, 1.75f, 0},
     {"Gelu", [](double x, double, double) { return x < -1e4 ? 0.0 : x / 2 * std::erfc(-x / std::sqrt(2.0)); }, 0, 0},
-    {"Gelu",
-     [](double x, double, double) {
-         return x < -1e4 ? 0.0 : x / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-     },
-     1, 0},
+    {"Gelu", [](double x, double, double) { return gelu_by_tanh(x); }, 1, 0},
+    {"FastGelu", [](double x, double, double) { return gelu_by_tanh(x); }, 0, 0},
 };
 
 template <class T> void unary() {
@@ -137,6 +138,7 @@ template <class T> void floats() {
     arithmetic<T>();
     binary_case<T, T>("Div", [](double a, double b) { return a / b; });
     binary_case<T, T>("PRelu", [](double a, double b) { return a < 0 ? a * b : a; });
+    binary_case<T, T>("FastGelu", [](double a, double b) { return gelu_by_tanh(a + b); });
     binary_case<T, T>("BiasGelu", [](double a, double b) { return (a + b) / 2 * std::erfc(-(a + b) / std::sqrt(2.0)); });
 }
 

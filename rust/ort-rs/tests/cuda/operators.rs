@@ -84,6 +84,11 @@ fn functions_of_one_tensor() {
             compare(&m, &[("x", numbers(dtype, &[333], 1).into())], &[]);
             let m = model(22).input("x", dtype, &["n"]).node("Gelu", &["x"], &["y"]).string("approximate", "tanh").output("y");
             compare(&m, &[("x", numbers(dtype, &[333], 1).into())], &[]);
+            for inputs in [&["x"][..], &["x", "b"]] {
+                let m = model(22).opset("com.microsoft", 1).input("x", dtype, &["n", "7"]).constant("b", &numbers(dtype, &[7], 2));
+                let m = m.node_of("com.microsoft", "FastGelu", inputs, &["y"]).output("y");
+                compare(&m, &[("x", numbers(dtype, &[50, 7], 1).into())], &[]);
+            }
             let m = model(22).opset("com.microsoft", 1).input("x", dtype, &["n"]);
             let m = m.node_of("com.microsoft", "QuickGelu", &["x"], &["y"]).output("y");
             compare(&m, &[("x", numbers(dtype, &[0], 1).into())], &[]);

@@ -1,6 +1,7 @@
 //! Gelu, and the forms of it in `com.microsoft`: Gelu, FastGelu, BiasGelu, QuickGelu.
 
 use base::{DType, Result};
+use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::{CpuKernel, Infer, Kernels, Layouts, Op, OpDef, Prepare, Prepared, since};
 use simd::math::{Gelu, GeluTanh};
 use simd::{Simd, VecFn, VecFn2};
@@ -51,7 +52,7 @@ pub static FAST_GELU: OpDef = OpDef {
     name: "FastGelu",
     versions: &[since(1, "X:T, bias:T? -> Y:T", T_FLOATS)],
     load: |a| Ok(Box::new(FastGelu { bias: a.has_input(1) })),
-    kernels: Kernels::NONE.cpu::<FastGelu>(),
+    kernels: Kernels::NONE.cpu::<FastGelu>().cuda::<FastGelu>(),
     ..CONTRIB
 };
 
@@ -74,6 +75,16 @@ impl FastGelu {
 impl Op for FastGelu {
     fn infer(&self, cx: &mut Infer<'_>) -> Result<()> {
         if self.bias { Self::with_bias().infer(cx) } else { Self::alone().infer(cx) }
+    }
+}
+
+impl CudaKernel for FastGelu {
+    fn claim(&self, cx: &CudaClaim<'_>) -> std::result::Result<(), String> {
+        if self.bias { CudaKernel::claim(&Self::with_bias(), cx) } else { CudaKernel::claim(&Self::alone(), cx) }
+    }
+
+    fn launch(&self, cx: &mut Cuda<'_, '_>) -> Result<()> {
+        if self.bias { Self::with_bias().launch(cx) } else { Self::alone().launch(cx) }
     }
 }
 
