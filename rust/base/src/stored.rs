@@ -67,6 +67,7 @@ mod tests {
         let buffer = Arc::new(Buffer::stored(odd_file(), 1..9).unwrap());
         let t = Tensor::new(DType::F32, [2].into(), Layout::Dense, buffer.clone(), 0).unwrap();
         let Buffer::Stored(stored) = &*buffer else { panic!("{buffer:?}") };
+        assert_eq!(t.unaligned_bytes().unwrap(), [1.5f32, -2.0].map(f32::to_le_bytes).concat());
         assert_eq!((t.len(), t.as_ref().shape(), stored.copied().is_none()), (2, &[2][..], true));
         assert_eq!(t.resident().unwrap().slice::<f32>().unwrap(), [1.5, -2.0]);
         assert!(stored.copied().is_none());

@@ -199,11 +199,17 @@ impl Tensor {
         self.buffer.address().wrapping_add(self.offset)
     }
 
-    /// A number that no other living tensor of the host with other elements has, unless one is a part of the other.
-    pub fn identity(&self) -> usize {
+    /// The stored bytes of a dense tensor where they lie now, which need not be aligned for its type.
+    ///
+    /// # Errors
+    /// As [`TensorRef::bytes`].
+    pub fn unaligned_bytes(&self) -> Result<&[u8]> {
         match &*self.buffer {
-            Buffer::Stored(stored) => stored.in_file().as_ptr() as usize + self.offset,
-            _ => self.address() as usize,
+            Buffer::Stored(stored) if stored.copied().is_none() && self.layout.is_dense(&self.shape) => {
+                let bytes = self.dtype.bytes_of(self.len()).and_then(|len| stored.in_file().get(self.offset..)?.get(..len));
+                bytes.ok_or_else(|| error!(Fail, "the file does not hold every element of {self:?}"))
+            }
+            _ => self.as_ref().bytes(),
         }
     }
 

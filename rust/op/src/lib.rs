@@ -3,6 +3,7 @@
 mod alone;
 mod attributes;
 pub mod cuda;
+mod digest;
 mod infer;
 mod operator;
 mod packed;

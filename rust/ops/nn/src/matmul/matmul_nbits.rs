@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{DType, Result, Shape, TensorRef, ensure};
+use base::{DType, Result, Shape, Tensor, TensorRef, ensure};
 use gemm::{BlockZeros, Blockwise, Epilogue, Float, Mat, MatMut, Operand, PackedBlocks, Precision, Step, blocks_gemm, blocks_scratch_len};
 use half::{bf16, f16};
 use ir::Dim;
@@ -60,15 +60,13 @@ impl MatMulNBits {
     }
 
     fn prepare_as<T: Float>(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
-        let constant = |i: usize| cx.constant(i).map(base::Tensor::as_ref);
-        let fixed = cx.optional(3).is_none() || cx.constant(3).is_some();
-        let packed = match (cx.constant(1), constant(2), fixed) {
-            (Some(b), Some(scales), true) => {
-                // One weight may be read with other scales and zero points elsewhere.
-                let with: Vec<usize> = [2, 3].iter().filter_map(|i| cx.constant(*i)).map(base::Tensor::identity).collect();
-                let format = format!("blocks {} {} {} {with:x?} {}", self.bits, self.block, T::DTYPE, simd::isa::best().name());
-                let pack = |b: &base::Tensor| PackedBlocks::new(&self.weights::<T>([Some(b.as_ref()), Some(scales), constant(3)])?);
-                Some(cx.packed.get(b, &format, pack)?)
+        let sources = [1, 2, 3].map(|i| cx.constant(i));
+        let fixed = cx.optional(3).is_none() || sources[2].is_some();
+        let packed = match (sources, fixed) {
+            ([Some(_), Some(_), _], true) => {
+                let format = format!("blocks {} {} {} {} {}", self.bits, self.block, self.k, self.n, simd::isa::best().name());
+                let pack = |from: [Option<&Tensor>; 3]| PackedBlocks::new(&self.weights::<T>(from.map(|t| t.map(Tensor::as_ref)))?);
+                Some(cx.packed.get_of(sources, &format, pack)?)
             }
             _ => None,
         };

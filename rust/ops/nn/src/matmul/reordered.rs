@@ -80,19 +80,17 @@ impl Weights {
 
 /// The kernel; products are computed in `f32`.
 pub(super) fn prepare(weights: Weights, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
-    let constant = |i: usize| cx.constant(i).map(base::Tensor::as_ref);
-    let fixed = [1, 2, 4].iter().all(|i| cx.constant(*i).is_some()) && (cx.optional(3).is_none() || cx.constant(3).is_some());
-    let packed = match cx.constant(1).filter(|_| fixed) {
-        None => None,
-        Some(source) => {
-            // One weight may be read with other scales, zero points and indices elsewhere.
-            let with: Vec<usize> = [2, 3, 4].iter().filter_map(|i| cx.constant(*i)).map(base::Tensor::identity).collect();
-            let format = format!("blocks by index {weights:?} {with:x?} {}", simd::isa::best().name());
-            let pack = |b: &base::Tensor| {
-                let floats = weights.floats([Some(b.as_ref()), constant(2), constant(3), constant(4)])?;
+    let sources = [1, 2, 3, 4].map(|i| cx.constant(i));
+    let fixed = sources[0].is_some() && sources[1].is_some() && sources[3].is_some();
+    let packed = match fixed && (cx.optional(3).is_none() || sources[2].is_some()) {
+        false => None,
+        true => {
+            let format = format!("blocks by index {weights:?} {}", simd::isa::best().name());
+            let pack = |from: [Option<&base::Tensor>; 4]| {
+                let floats = weights.floats(from.map(|t| t.map(base::Tensor::as_ref)))?;
                 PackedB::new(Mat::row_major(&floats, weights.k, weights.n)?)
             };
-            Some(cx.packed.get(source, &format, pack)?)
+            Some(cx.packed.get_of(sources, &format, pack)?)
         }
     };
     Ok(Box::new(Kernel { weights, packed }))

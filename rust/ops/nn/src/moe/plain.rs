@@ -1,5 +1,7 @@
 //! MoE of `com.microsoft`: experts with weights of floats.
 
+use std::sync::Arc;
+
 use base::{DType, Result, TensorRef, ensure};
 use gemm::{Epilogue, Mat, MatMut, Operand, PackedB, Step, gemm};
 use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, TypeSet, since};
@@ -53,7 +55,7 @@ fn pack(weights: TensorRef<'_>) -> Result<Experts> {
 struct Kernel {
     op: Moe,
     /// Constant weights of the two products.
-    packed: [Option<Experts>; 2],
+    packed: [Option<Arc<Experts>>; 2],
 }
 
 /// Where the weights of the two products are among the inputs.
@@ -61,9 +63,10 @@ const PLACES: [usize; 2] = [2, 4];
 
 impl CpuKernel for Moe {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
+        let format = format!("experts {}", simd::isa::best().name());
         let mut packed = [None, None];
         for (packed, place) in packed.iter_mut().zip(PLACES) {
-            *packed = cx.constant(place).map(|w| pack(w.as_ref())).transpose()?;
+            *packed = cx.constant(place).map(|w| cx.packed.get(w, &format, |w| pack(w.as_ref()))).transpose()?;
         }
         Ok(Box::new(Kernel { op: self.clone(), packed }))
     }
@@ -102,7 +105,7 @@ impl Prepared for Kernel {
                 *own = pack(cx.input(place)?)?;
             }
         }
-        let [first, second] = [0, 1].map(|i| self.packed[i].as_ref().unwrap_or(&own[i]));
+        let [first, second] = [0, 1].map(|i| self.packed[i].as_deref().unwrap_or(&own[i]));
         let bias = |i: usize, n: usize| {
             let Some(t) = cx.optional(i)? else { return Ok(None) };
             ensure!(t.len() == experts * n, InvalidArgument, "input {i} of shape {:?} for {experts} experts of {n}", t.shape());

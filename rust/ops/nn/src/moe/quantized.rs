@@ -1,6 +1,8 @@
 //! QMoE of `com.microsoft`: experts with weights of 2, 4 or 8 bits.
 
-use base::{DType, Result, TensorRef, ensure};
+use std::sync::Arc;
+
+use base::{DType, Result, Tensor, TensorRef, ensure};
 use gemm::{BlockZeros, Blockwise, Epilogue, Mat, MatMut, Operand, PackedBlocks, Precision, Step, blocks_gemm};
 use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, TypeSet, since};
 
@@ -57,8 +59,9 @@ fn repeated(values: impl Iterator<Item = f32>, blocks: usize) -> Vec<f32> {
 }
 
 impl QMoe {
-    /// Packs the weights of all experts: `weights` of `[experts, n, k * bits / 8]`.
-    fn pack(&self, weights: TensorRef<'_>, scales: TensorRef<'_>, zeros: Option<TensorRef<'_>>) -> Result<Vec<PackedBlocks<f32>>> {
+    /// Packs the weights of all experts: `[experts, n, k * bits / 8]`, their scales and zero points.
+    fn pack(&self, [weights, scales, zeros]: [Option<TensorRef<'_>>; 3]) -> Result<Experts> {
+        let (Some(weights), Some(scales)) = (weights, scales) else { base::bail!(InvalidArgument, "experts without weights or scales") };
         let &[experts, n, bytes] = weights.shape() else {
             base::bail!(InvalidArgument, "weights of experts of shape {:?}", weights.shape())
         };
@@ -102,7 +105,7 @@ type Experts = Vec<PackedBlocks<f32>>;
 struct Kernel {
     op: QMoe,
     /// Constant weights of the two products.
-    packed: [Option<Experts>; 2],
+    packed: [Option<Arc<Experts>>; 2],
 }
 
 /// Where weights, scales and zero points of the two products are among the inputs.
@@ -110,11 +113,14 @@ const PLACES: [[usize; 3]; 2] = [[2, 3, 11], [5, 6, 12]];
 
 impl CpuKernel for QMoe {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
+        let format = format!("experts of {} bits in blocks of {} {}", self.bits, self.block, simd::isa::best().name());
         let mut packed = [None, None];
-        for (packed, [w, s, z]) in packed.iter_mut().zip(PLACES) {
-            let fixed = cx.optional(z).is_none() || cx.constant(z).is_some();
-            if let (Some(w), Some(s), true) = (cx.constant(w), cx.constant(s), fixed) {
-                *packed = Some(self.pack(w.as_ref(), s.as_ref(), cx.constant(z).map(base::Tensor::as_ref))?);
+        for (packed, places) in packed.iter_mut().zip(PLACES) {
+            let sources = places.map(|i| cx.constant(i));
+            let fixed = cx.optional(places[2]).is_none() || sources[2].is_some();
+            if let ([Some(_), Some(_), _], true) = (sources, fixed) {
+                let pack = |from: [Option<&Tensor>; 3]| self.pack(from.map(|t| t.map(Tensor::as_ref)));
+                *packed = Some(cx.packed.get_of(sources, &format, pack)?);
             }
         }
         Ok(Box::new(Kernel { op: self.clone(), packed }))
@@ -155,10 +161,10 @@ impl Prepared for Kernel {
         let mut own: [Experts; 2] = Default::default();
         for ((own, packed), [w, s, z]) in own.iter_mut().zip(&self.packed).zip(PLACES) {
             if packed.is_none() {
-                *own = self.op.pack(cx.input(w)?, cx.input(s)?, cx.optional(z)?)?;
+                *own = self.op.pack([Some(cx.input(w)?), Some(cx.input(s)?), cx.optional(z)?])?;
             }
         }
-        let [first, second] = [0, 1].map(|i| self.packed[i].as_ref().unwrap_or(&own[i]));
+        let [first, second] = [0, 1].map(|i| self.packed[i].as_deref().unwrap_or(&own[i]));
         let half = inner / self.op.route.activation.inputs();
         let second_shape = cx.input(5)?.shape();
         let fits = second_shape.len() == 3 && second_shape[..2] == [experts, hidden] && second_shape[2] * 8 / self.op.bits == half;

@@ -1,6 +1,8 @@
 //! DynamicQuantizeLSTM of `com.microsoft`: an LSTM whose weights are bytes, and whose inputs and states are rounded to bytes as they come.
 
-use base::{DType, Result, Shape, TensorRef, ensure};
+use std::sync::Arc;
+
+use base::{DType, Result, Shape, Tensor, TensorRef, ensure};
 use gemm::{ByteOutput, ByteTerms, Epilogue, Mat, MatMut, Operand, PackedBytes, Scales, Step, byte_gemm};
 use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, TypeSet, since};
 
@@ -116,19 +118,22 @@ fn quantize(x: &[f32]) -> (Vec<u8>, f32, u8) {
     (x.iter().map(code).collect(), scale, zero as u8)
 }
 
+/// Where the weights of input and state, and scales and zero points of each, are among the inputs.
+const PLACES: [usize; 6] = [1, 2, 8, 9, 10, 11];
+
 impl CpuKernel for Quantized {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
-        let constants = [1, 2, 8, 9, 10, 11].map(|i| cx.constant(i).map(base::Tensor::as_ref));
-        let weights = match constants {
-            [Some(w), Some(r), Some(ws), Some(wz), Some(rs), Some(rz)] => Some(self.weights([w, r, ws, wz, rs, rz])?),
-            _ => None,
-        };
+        let sources = PLACES.map(|i| cx.constant(i));
+        let format = format!("recurrent bytes {} of {:?} {}", self.0.directions.len(), self.0.hidden, simd::isa::best().name());
+        let pack = |from: [Option<&Tensor>; 6]| self.weights(from.map(|t| t.map(Tensor::as_ref)));
+        let weights = if sources.iter().all(Option::is_some) { Some(cx.packed.get_of(sources, &format, pack)?) } else { None };
         Ok(Box::new(Kernel { op: self.clone(), weights }))
     }
 }
 
 impl Quantized {
-    fn weights(&self, [w, r, ws, wz, rs, rz]: [TensorRef<'_>; 6]) -> Result<Vec<[Weights; 2]>> {
+    fn weights(&self, from: [Option<TensorRef<'_>>; 6]) -> Result<Vec<[Weights; 2]>> {
+        let [Some(w), Some(r), Some(ws), Some(wz), Some(rs), Some(rz)] = from else { base::bail!(InvalidArgument, "weights are missing") };
         let directions = self.0.directions.len();
         let (shape, fits) = (r.shape(), r.shape().len() == 3 && w.shape().len() == 3);
         let fits = fits && w.shape()[0] == directions && shape[0] == directions && shape[2] == 4 * shape[1] && w.shape()[2] == shape[2];
@@ -141,7 +146,7 @@ impl Quantized {
 struct Kernel {
     op: Quantized,
     /// Of the input and of the state, for each direction; constant ones only.
-    weights: Option<Vec<[Weights; 2]>>,
+    weights: Option<Arc<Vec<[Weights; 2]>>>,
 }
 
 /// All sizes of a run.
@@ -160,11 +165,14 @@ impl Prepared for Kernel {
         };
         ensure!(rows == elements, InvalidArgument, "an input of shape {:?} for weights of {rows} elements", cx.input(0)?.shape());
         let own;
-        let weights = match &self.weights {
+        let weights = match self.weights.as_deref() {
             Some(weights) => weights,
             None => {
-                let input = |i: usize| cx.input(i);
-                own = self.op.weights([input(1)?, input(2)?, input(8)?, input(9)?, input(10)?, input(11)?])?;
+                let mut inputs = [None; PLACES.len()];
+                for (input, place) in inputs.iter_mut().zip(PLACES) {
+                    *input = Some(cx.input(place)?);
+                }
+                own = self.op.weights(inputs)?;
                 &own
             }
         };

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use base::{Result, Shape, Tensor, ensure};
+use base::{Result, Shape, Tensor, bail, ensure};
 use gemm::{Epilogue, Mat, MatMut, Operand, PackedB, Step, gemm, scratch_len};
 use op::{Prepare, Prepared, Run, Sizes};
 
@@ -91,10 +91,9 @@ impl<A: Computed> Kernel<A> {
     fn pack_constants(&self, cx: &Prepare<'_>, w: &Tensor, r: &Tensor) -> Result<Vec<Arc<Weights<A>>>> {
         let e = self.weight_extents(w.shape(), r.shape())?;
         let one = |direction: usize| {
-            // The state's weights belong to the input's, so where those lie tells them apart.
-            let format = format!("recurrent {:?} {direction} {:x} {}", self.op.kind, r.identity(), simd::isa::best().name());
-            cx.packed.get(w, &format, |w| {
-                let r = r.resident()?;
+            let format = format!("recurrent {:?} {direction} {}", self.op.kind, simd::isa::best().name());
+            cx.packed.get_of([Some(w), Some(r)], &format, |from| {
+                let [Some(w), Some(r)] = from else { bail!(Fail, "nothing to pack") };
                 let (wide_w, wide_r) = (Floats::of(w.as_ref())?, Floats::of(r.as_ref())?);
                 let (w, r) = (widened(wide_w, direction, e.width() * e.elements), widened(wide_r, direction, e.width() * e.hidden));
                 pack(self.op.kind, &w, &r, &e)
