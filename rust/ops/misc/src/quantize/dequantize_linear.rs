@@ -3,7 +3,7 @@
 //! Differences of integers are exact, products are computed in single precision and rounded once.
 
 use base::threads::{SharedMut, try_parallel_for};
-use base::{DType, Result, bail, ensure};
+use base::{DType, Result, Shape, bail, ensure};
 use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, TypeSet, since};
 
 use super::grid::{Grid, SEGMENT, Segment};
@@ -94,7 +94,7 @@ struct Dequantizer {
 
 impl Prepared for Dequantizer {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
-        let shape = cx.input(0)?.shape().to_vec();
+        let shape = Shape::from(cx.input(0)?.shape());
         cx.allocate(0, self.output, shape)?;
         let (x, scale, zero) = (cx.input(0)?, cx.input(1)?, cx.optional(2)?);
         if let Some(zero) = zero {

@@ -5,12 +5,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use base::threads::{check, parallel_ranges};
-use base::{DType, Result, Shape, Tensor};
+use base::{DType, Result, Shape};
 use ir::Fact;
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, TypeSet, since};
 use simd::{Kernel, Simd, dispatch};
 
-use super::grid::Grid;
 use super::{CHUNK, fast};
 
 const SIGNATURE: &str = "x:T1 -> y:T2, y_scale:float, y_zero_point:T2";
@@ -87,8 +86,7 @@ impl Stateless for DynamicQuantizeLinear {
         let x = cx.input(0)?;
         let (scale, zero) = parameters(bounds(x.slice()?)?);
         if cx.has_output(0) {
-            let (scale, zero) = (Tensor::scalar(scale)?, Tensor::scalar(zero)?);
-            fast::quantize::<u8>(Grid::tensor(x.shape()), x, scale.as_ref(), Some(zero.as_ref()), cx.output(0)?)?;
+            fast::quantize_tensor(x, scale, zero, cx.output(0)?)?;
         }
         if cx.has_output(1) {
             cx.output(1)?.slice::<f32>()?.fill(scale);

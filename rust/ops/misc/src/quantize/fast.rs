@@ -54,6 +54,12 @@ impl<'a, T: Narrow> Parameters<'a, T> {
         Ok(Self { grid, scale: scale.slice()?, zero: zero.map(|z| z.slice()).transpose()? })
     }
 
+    fn quantize(&self, x: TensorRef<'_>, out: TensorMut<'_>) -> Result<()> {
+        let (low, high) = range(T::DTYPE).unwrap_or_default();
+        let bounds = (low as f32, high as f32);
+        self.each(x.slice::<f32>()?, out.slice::<T>()?, |x, scale, zero, out| dispatch(Quantize { x, scale, zero, bounds, out }))
+    }
+
     /// Runs `f` for every segment of `x` and `out`, with its scales and zero points.
     fn each<X: Element, Y: Element>(
         &self,
@@ -88,10 +94,12 @@ pub(crate) fn quantize<T: Narrow>(
     zero: Option<TensorRef<'_>>,
     out: TensorMut<'_>,
 ) -> Result<()> {
-    let (low, high) = range(T::DTYPE).unwrap_or_default();
-    let bounds = (low as f32, high as f32);
-    let parameters = Parameters::<T>::new(grid, scale, zero)?;
-    parameters.each(x.slice::<f32>()?, out.slice::<T>()?, |x, scale, zero, out| dispatch(Quantize { x, scale, zero, bounds, out }))
+    Parameters::<T>::new(grid, scale, zero)?.quantize(x, out)
+}
+
+/// Quantizes `x` by one scale and one zero point.
+pub(crate) fn quantize_tensor<T: Narrow>(x: TensorRef<'_>, scale: f32, zero: T, out: TensorMut<'_>) -> Result<()> {
+    Parameters { grid: Grid::tensor(x.shape()), scale: &[scale], zero: Some(&[zero]) }.quantize(x, out)
 }
 
 struct Quantize<'a, T> {
