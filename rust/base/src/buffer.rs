@@ -170,6 +170,8 @@ impl fmt::Debug for Buffer {
 pub struct Heap {
     ptr: NonNull<u8>,
     len: usize,
+    /// What was allocated, if anything: where it begins, and how.
+    block: Option<(NonNull<u8>, Alloc)>,
 }
 
 // SAFETY: a `Heap` owns its bytes alone, as a `Box<[u8]>` does.
@@ -179,28 +181,34 @@ unsafe impl Sync for Heap {}
 
 impl Heap {
     fn new(len: usize, zeroed: bool) -> Result<Self> {
-        let layout = Self::layout(len).ok_or_else(|| error!(Fail, "cannot allocate {len} bytes"))?;
+        let layout = Self::layout(len, zeroed).ok_or_else(|| error!(Fail, "cannot allocate {len} bytes"))?;
         if len == 0 {
-            return Ok(Self { ptr: NonNull::<Aligned>::dangling().cast(), len });
+            return Ok(Self { ptr: NonNull::<Aligned>::dangling().cast(), len, block: None });
         }
         ensure_room(len)?;
         // SAFETY: the layout is not of size zero.
-        let ptr = unsafe { if zeroed { alloc_zeroed(layout) } else { alloc(layout) } };
-        let ptr = NonNull::new(ptr).ok_or_else(|| error!(Fail, "Failed to allocate memory for requested buffer of size {len}"))?;
-        Ok(Self { ptr, len })
+        let start = unsafe { if zeroed { alloc_zeroed(layout) } else { alloc(layout) } };
+        let start = NonNull::new(start).ok_or_else(|| error!(Fail, "Failed to allocate memory for requested buffer of size {len}"))?;
+        // SAFETY: the layout has room for what alignment skips.
+        let ptr = unsafe { start.add(start.align_offset(ALIGNMENT)) };
+        Ok(Self { ptr, len, block: Some((start, layout)) })
     }
 
     /// A copy of bytes that are in memory already; what cannot be had ends the process, as for any small allocation.
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
         let Ok(mut heap) = Self::new(bytes.len(), false) else {
-            handle_alloc_error(Self::layout(bytes.len()).unwrap_or(Alloc::new::<Aligned>()))
+            handle_alloc_error(Self::layout(bytes.len(), false).unwrap_or(Alloc::new::<Aligned>()))
         };
         heap.bytes_mut().copy_from_slice(bytes);
         heap
     }
 
-    fn layout(len: usize) -> Option<Alloc> {
-        Alloc::from_size_align(len, ALIGNMENT).ok()
+    fn layout(len: usize, zeroed: bool) -> Option<Alloc> {
+        if !zeroed {
+            return Alloc::from_size_align(len, ALIGNMENT).ok();
+        }
+        // The system has zeroed pages at hand, but takes no wish for their alignment: asked for it, the library would write every zero itself.
+        Alloc::from_size_align(len.checked_add(ALIGNMENT)?, align_of::<usize>()).ok()
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -220,9 +228,9 @@ struct Aligned;
 
 impl Drop for Heap {
     fn drop(&mut self) {
-        if let Some(layout) = Self::layout(self.len).filter(|l| l.size() > 0) {
-            // SAFETY: `ptr` came from `alloc` with this layout.
-            unsafe { dealloc(self.ptr.as_ptr(), layout) }
+        if let Some((start, layout)) = self.block {
+            // SAFETY: the block came from `alloc` with this layout.
+            unsafe { dealloc(start.as_ptr(), layout) }
         }
     }
 }
