@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::threads::paced;
 use crate::{Result, ensure_room, error};
 
 /// UTF-8 strings, stored as one buffer of bytes and one of offsets.
@@ -45,9 +46,9 @@ impl Strings {
     /// `Fail` when the memory cannot be had.
     pub fn gather<'a>(items: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
         let mut strings = Self::with_room(items.size_hint().0, 0)?;
-        let (count, bytes) = items.clone().fold((0, 0usize), |(n, bytes), s| (n + 1, bytes.saturating_add(s.len())));
+        let (count, bytes) = paced(items.clone(), 8).fold((0, 0usize), |(n, bytes), s| (n + 1, bytes.saturating_add(s.len())));
         strings.reserve(count, bytes)?;
-        items.for_each(|s| strings.push(s));
+        paced(items, 16).for_each(|s| strings.push(s));
         Ok(strings)
     }
 
@@ -93,7 +94,7 @@ impl Strings {
 impl<S: AsRef<str>> FromIterator<S> for Strings {
     fn from_iter<I: IntoIterator<Item = S>>(items: I) -> Self {
         let mut strings = Self::default();
-        items.into_iter().for_each(|s| strings.push(s.as_ref()));
+        paced(items.into_iter(), 16).for_each(|s| strings.push(s.as_ref()));
         strings
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use base::threads::Cancel;
+use base::threads::{Cancel, interruptible};
 use base::{Layout, Result, Shape, Tensor, Type, Value, bail, ensure, error};
 use ir::{Dim, Fact, Symbols};
 use op::{Run, Slot, SlotTensor};
@@ -285,7 +285,7 @@ impl Walk<'_> {
         // or other results share is no output.
         let run = unsafe { Run::new(&mut self.frame.slots, &step.wires, scratch, self.cancel) };
         let mut run = run.with_states(&self.frame.states);
-        unit.kernel.run(&mut run)?;
+        interruptible(|| unit.kernel.run(&mut run))?;
         self.check_outputs(step)
     }
 

@@ -47,7 +47,8 @@ impl Task<'_> {
         // SAFETY: inputs are shared and only read, and kept by their slots here; each output has memory of its own, and so has scratch.
         let run = unsafe { Run::new(&mut self.slots, &self.wires, scratch, cancel) };
         let mut run = run.with_states(states);
-        program.unit(self.step.node)?.kernel.run(&mut run).map_err(|e| e.while_running(&node.key.name, &node.name))?;
+        let kernel = &program.unit(self.step.node)?.kernel;
+        threads::interruptible(|| kernel.run(&mut run)).map_err(|e| e.while_running(&node.key.name, &node.name))?;
         if let (Some(observer), Some(start)) = (observer, start) {
             observer.tell(program.graph(), self.step.node, start, &self.slots, &self.wires);
         }

@@ -3,8 +3,10 @@
 //! A panel of A holds, for each step of `k`, the values of its rows; a panel of B, for each step, the values of its columns, padded with
 //! zeros to the width of a tile. Panels follow each other.
 
+use base::threads::{paced, pieces};
 use simd::{Kernel, MAX_LANES, Simd};
 
+use crate::kernel::STEPS;
 use crate::matrix::Mat;
 use crate::scalar::Scalar;
 
@@ -30,10 +32,12 @@ impl<T: Scalar> Kernel for PackA<'_, T> {
         unsafe {
             let src = a.data.as_ptr().add(offset + row * a.row_stride);
             if a.col_stride == 1 {
-                T::transpose(s, src, a.row_stride, rows, k, dst, rows);
+                for piece in pieces(k, STEPS) {
+                    T::transpose(s, src.add(piece.start), a.row_stride, rows, piece.len(), dst.add(piece.start * rows), rows);
+                }
                 return;
             }
-            for p in 0..k {
+            for p in paced(0..k, 2 * rows) {
                 for r in 0..rows {
                     dst.add(p * rows + r).write((*src.add(p * a.col_stride + r * a.row_stride)).widen());
                 }
@@ -63,7 +67,7 @@ impl<T: Scalar> Kernel for PackB<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let k = self.b.rows;
-        for p in (0..k).step_by(ROWS_AT_ONCE) {
+        for p in paced((0..k).step_by(ROWS_AT_ONCE), ROWS_AT_ONCE * self.panels * self.width / 4) {
             let steps = ROWS_AT_ONCE.min(k - p);
             for panel in 0..self.panels {
                 let cols = self.width.min(self.b.cols - self.col - panel * self.width);

@@ -24,7 +24,7 @@ pub fn run_alone(
     subgraphs: &dyn Subgraphs,
     cancel: &Cancel,
 ) -> Result<Vec<Value>> {
-    let run = || alone(registry, node, inputs, facts, subgraphs, cancel);
+    let run = || threads::interruptible(|| alone(registry, node, inputs, facts, subgraphs, cancel));
     threads::under(cancel, run).map_err(|e| e.at(&node.key.name, &node.name))
 }
 

@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 
+use crate::pieces::in_pieces;
 use crate::vector::{Kernel, MAX_LANES, Simd, dispatch};
 
 /// `dst = src`, widened.
@@ -10,7 +11,7 @@ use crate::vector::{Kernel, MAX_LANES, Simd, dispatch};
 /// If the lengths differ.
 pub fn f16_to_f32(src: &[f16], dst: &mut [f32]) {
     assert_eq!(src.len(), dst.len(), "source and destination of a conversion differ in length");
-    dispatch(Widen::<false> { src: src.as_ptr().cast(), dst });
+    in_pieces(dst.len(), |at, n| dispatch(Widen::<false> { src: src[at..at + n].as_ptr().cast(), dst: &mut dst[at..at + n] }));
 }
 
 /// `dst = src`, widened.
@@ -19,7 +20,7 @@ pub fn f16_to_f32(src: &[f16], dst: &mut [f32]) {
 /// If the lengths differ.
 pub fn bf16_to_f32(src: &[bf16], dst: &mut [f32]) {
     assert_eq!(src.len(), dst.len(), "source and destination of a conversion differ in length");
-    dispatch(Widen::<true> { src: src.as_ptr().cast(), dst });
+    in_pieces(dst.len(), |at, n| dispatch(Widen::<true> { src: src[at..at + n].as_ptr().cast(), dst: &mut dst[at..at + n] }));
 }
 
 /// `dst = src`, rounded to nearest even; beyond the range it is infinite.
@@ -28,7 +29,7 @@ pub fn bf16_to_f32(src: &[bf16], dst: &mut [f32]) {
 /// If the lengths differ.
 pub fn f32_to_f16(src: &[f32], dst: &mut [f16]) {
     assert_eq!(src.len(), dst.len(), "source and destination of a conversion differ in length");
-    dispatch(Narrow::<false> { src, dst: dst.as_mut_ptr().cast() });
+    in_pieces(src.len(), |at, n| dispatch(Narrow::<false> { src: &src[at..at + n], dst: dst[at..at + n].as_mut_ptr().cast() }));
 }
 
 /// `dst = src`, rounded to nearest even; beyond the range it is infinite.
@@ -37,7 +38,7 @@ pub fn f32_to_f16(src: &[f32], dst: &mut [f16]) {
 /// If the lengths differ.
 pub fn f32_to_bf16(src: &[f32], dst: &mut [bf16]) {
     assert_eq!(src.len(), dst.len(), "source and destination of a conversion differ in length");
-    dispatch(Narrow::<true> { src, dst: dst.as_mut_ptr().cast() });
+    in_pieces(src.len(), |at, n| dispatch(Narrow::<true> { src: &src[at..at + n], dst: dst[at..at + n].as_mut_ptr().cast() }));
 }
 
 /// From the bits of `dst.len()` values.

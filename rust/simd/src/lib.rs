@@ -17,6 +17,7 @@ mod convert;
 pub mod isa;
 mod map;
 pub mod math;
+mod pieces;
 mod portable;
 pub mod reduce;
 pub mod rows;

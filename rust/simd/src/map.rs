@@ -1,5 +1,6 @@
 //! Functions applied to every element of a slice.
 
+use crate::pieces::in_pieces;
 use crate::vector::{Kernel, Simd, dispatch};
 
 /// A function of one `f32`, written over vectors. `eval` should be `#[inline(always)]`.
@@ -20,13 +21,13 @@ pub trait VecFn2: Copy {
 /// If the lengths differ.
 pub fn map<F: VecFn>(f: F, src: &[f32], dst: &mut [f32]) {
     assert_eq!(src.len(), dst.len(), "source and destination of a map differ in length");
-    dispatch(Map { f, src: src.as_ptr(), dst: dst.as_mut_ptr(), len: dst.len() });
+    map_pieces(f, src.as_ptr(), dst.as_mut_ptr(), dst.len());
 }
 
 /// `x[i] = f(x[i])`.
 pub fn map_in_place<F: VecFn>(f: F, x: &mut [f32]) {
     let dst = x.as_mut_ptr();
-    dispatch(Map { f, src: dst, dst, len: x.len() });
+    map_pieces(f, dst, dst, x.len());
 }
 
 /// `dst[i] = f(a[i], b[i])`.
@@ -35,7 +36,7 @@ pub fn map_in_place<F: VecFn>(f: F, x: &mut [f32]) {
 /// If the lengths differ.
 pub fn zip<F: VecFn2>(f: F, a: &[f32], b: &[f32], dst: &mut [f32]) {
     assert!(a.len() == dst.len() && b.len() == dst.len(), "sources and destination of a zip differ in length");
-    dispatch(Zip { f, a: a.as_ptr(), b: b.as_ptr(), dst: dst.as_mut_ptr(), len: dst.len() });
+    zip_pieces(f, a.as_ptr(), b.as_ptr(), dst.as_mut_ptr(), dst.len());
 }
 
 /// `a[i] = f(a[i], b[i])`.
@@ -45,7 +46,19 @@ pub fn zip<F: VecFn2>(f: F, a: &[f32], b: &[f32], dst: &mut [f32]) {
 pub fn zip_in_place<F: VecFn2>(f: F, a: &mut [f32], b: &[f32]) {
     assert_eq!(a.len(), b.len(), "both sides of a zip differ in length");
     let dst = a.as_mut_ptr();
-    dispatch(Zip { f, a: dst, b: b.as_ptr(), dst, len: a.len() });
+    zip_pieces(f, dst, b.as_ptr(), dst, a.len());
+}
+
+/// The pointers are those of [`Map`].
+fn map_pieces<F: VecFn>(f: F, src: *const f32, dst: *mut f32, len: usize) {
+    in_pieces(len, |at, len| dispatch(Map { f, src: src.wrapping_add(at), dst: dst.wrapping_add(at), len }));
+}
+
+/// The pointers are those of [`Zip`].
+fn zip_pieces<F: VecFn2>(f: F, a: *const f32, b: *const f32, dst: *mut f32, len: usize) {
+    in_pieces(len, |at, len| {
+        dispatch(Zip { f, a: a.wrapping_add(at), b: b.wrapping_add(at), dst: dst.wrapping_add(at), len });
+    });
 }
 
 /// The pointers of a map; they come from slices of `len` values, equal or apart.

@@ -1,5 +1,8 @@
 //! Reductions of a slice to one number, in an order that depends on the length only.
 
+use base::threads::Pace;
+
+use crate::pieces::in_pieces;
 use crate::vector::{Kernel, Simd, dispatch};
 
 /// Vectors that a reduction keeps at once: enough to hide the latency of an addition.
@@ -9,17 +12,17 @@ const BLOCK: usize = 4096;
 
 /// The sum; partial sums of blocks are added in `f64`.
 pub fn sum(x: &[f32]) -> f32 {
-    blocks(x, |s| s)
+    blocks(x, |x| dispatch(Sum(x)))
 }
 
 /// The sum of the squares; partial sums of blocks are added in `f64`.
 pub fn sum_of_squares(x: &[f32]) -> f32 {
-    x.chunks(BLOCK).map(|b| f64::from(dispatch(Dot { a: b, b }))).sum::<f64>() as f32
+    blocks(x, |b| dispatch(Dot { a: b, b }))
 }
 
 /// The sum of `(x - mean)^2`; partial sums of blocks are added in `f64`.
 pub fn sum_of_squared_deviations(x: &[f32], mean: f32) -> f32 {
-    x.chunks(BLOCK).map(|x| f64::from(dispatch(Deviations { x, mean }))).sum::<f64>() as f32
+    blocks(x, |x| dispatch(Deviations { x, mean }))
 }
 
 /// The sum of the products; partial sums of blocks are added in `f64`.
@@ -28,21 +31,38 @@ pub fn sum_of_squared_deviations(x: &[f32], mean: f32) -> f32 {
 /// If the lengths differ.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len(), "both sides of a dot product differ in length");
-    a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(|(a, b)| f64::from(dispatch(Dot { a, b }))).sum::<f64>() as f32
+    let mut others = b.chunks(BLOCK);
+    blocks(a, |a| dispatch(Dot { a, b: others.next().unwrap_or_default() }))
 }
 
 /// The greatest value: NaN if any is, minus infinity of nothing.
 pub fn max(x: &[f32]) -> f32 {
-    dispatch(Extreme::<true>(x))
+    let mut greatest = f32::NEG_INFINITY;
+    in_pieces(x.len(), |at, n| {
+        let value = dispatch(Extreme::<true>(&x[at..at + n]));
+        greatest = if greatest.is_nan() || greatest > value { greatest } else { value };
+    });
+    greatest
 }
 
 /// The least value: NaN if any is, infinity of nothing.
 pub fn min(x: &[f32]) -> f32 {
-    dispatch(Extreme::<false>(x))
+    let mut least = f32::INFINITY;
+    in_pieces(x.len(), |at, n| {
+        let value = dispatch(Extreme::<false>(&x[at..at + n]));
+        least = if least.is_nan() || least < value { least } else { value };
+    });
+    least
 }
 
-fn blocks(x: &[f32], finish: fn(f64) -> f64) -> f32 {
-    finish(x.chunks(BLOCK).map(|x| f64::from(dispatch(Sum(x)))).sum()) as f32
+/// The sum in `f64` of what `f` says of each block.
+fn blocks(x: &[f32], mut f: impl FnMut(&[f32]) -> f32) -> f32 {
+    let pace = Pace::default();
+    let block = |x: &[f32]| {
+        pace.spend(BLOCK);
+        f64::from(f(x))
+    };
+    x.chunks(BLOCK).map(block).sum::<f64>() as f32
 }
 
 /// Folds `len` values: `step(acc, i, n)` takes `n` values from `i` on into one of [`WAYS`] accumulators, which are then joined in order.

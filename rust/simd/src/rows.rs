@@ -2,6 +2,7 @@
 
 use crate::map::{VecFn, map, map_in_place};
 use crate::math::{Affine, Log};
+use crate::pieces::in_pieces;
 use crate::reduce::{self, load};
 use crate::vector::{Kernel, Simd, dispatch};
 
@@ -39,13 +40,22 @@ pub fn log_softmax(src: &[f32], dst: &mut [f32]) {
 /// If the lengths differ.
 pub fn exp_sub_sum(src: &[f32], dst: &mut [f32], shift: f32) -> f32 {
     assert_eq!(src.len(), dst.len(), "source and destination differ in length");
-    dispatch(ExpSubSum { src: src.as_ptr(), dst: dst.as_mut_ptr(), len: dst.len(), shift })
+    exp_sub_sum_pieces(src.as_ptr(), dst.as_mut_ptr(), dst.len(), shift)
 }
 
 /// [`exp_sub_sum`] in place.
 pub fn exp_sub_sum_in_place(x: &mut [f32], shift: f32) -> f32 {
     let dst = x.as_mut_ptr();
-    dispatch(ExpSubSum { src: dst, dst, len: x.len(), shift })
+    exp_sub_sum_pieces(dst, dst, x.len(), shift)
+}
+
+/// The pointers are those of [`ExpSubSum`]; the sums of pieces are added in `f64`.
+fn exp_sub_sum_pieces(src: *const f32, dst: *mut f32, len: usize, shift: f32) -> f32 {
+    let mut total = 0.0;
+    in_pieces(len, |at, len| {
+        total += f64::from(dispatch(ExpSubSum { src: src.wrapping_add(at), dst: dst.wrapping_add(at), len, shift }));
+    });
+    total as f32
 }
 
 /// `x = factor x`.
@@ -71,7 +81,11 @@ pub fn normalize(src: &[f32], dst: &mut [f32], mean: f32, factor: f32, gamma: Op
     assert!(beta.is_none_or(|b| b.len() == len), "bias and row of a normalization differ in length");
     match (gamma, beta) {
         (None, None) => map(Affine { scale: factor, shift: -mean * factor }, src, dst),
-        _ => dispatch(Normalize { src, dst, mean, factor, gamma, beta }),
+        _ => in_pieces(len, |at, n| {
+            let (src, dst) = (&src[at..at + n], &mut dst[at..at + n]);
+            let (gamma, beta) = (gamma.map(|g| &g[at..at + n]), beta.map(|b| &b[at..at + n]));
+            dispatch(Normalize { src, dst, mean, factor, gamma, beta });
+        }),
     }
 }
 

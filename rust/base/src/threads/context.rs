@@ -28,11 +28,15 @@ struct Context {
     inside: Cell<bool>,
     slot: Cell<usize>,
     cancel: Cell<*const Link<'static>>,
+    /// Whether a checkpoint may leave what runs here.
+    interruptible: Cell<bool>,
 }
 
 thread_local! {
     // Without a destructor, so that it needs no allocation and outlives every other thread-local.
-    static CONTEXT: Context = const { Context { inside: Cell::new(false), slot: Cell::new(0), cancel: Cell::new(ptr::null()) } };
+    static CONTEXT: Context = const {
+        Context { inside: Cell::new(false), slot: Cell::new(0), cancel: Cell::new(ptr::null()), interruptible: Cell::new(false) }
+    };
 }
 
 /// Sets a cell for as long as it lives.
@@ -67,6 +71,19 @@ pub(super) fn enter<R>(slot: usize, inside: bool, f: impl FnOnce() -> R) -> R {
     CONTEXT.with(|cx| {
         let _slot = Restore::after_setting(&cx.slot, slot);
         let _inside = Restore::after_setting(&cx.inside, inside);
+        f()
+    })
+}
+
+/// Whether a checkpoint may leave what runs on this thread.
+pub(super) fn is_interruptible() -> bool {
+    CONTEXT.with(|cx| cx.interruptible.get())
+}
+
+/// Runs `f`, which a checkpoint may leave if `interruptible`.
+pub(super) fn with_interruptible<R>(interruptible: bool, f: impl FnOnce() -> R) -> R {
+    CONTEXT.with(|cx| {
+        let _interruptible = Restore::after_setting(&cx.interruptible, interruptible);
         f()
     })
 }

@@ -23,6 +23,7 @@
 //! ```
 
 mod cancel;
+mod checkpoint;
 mod context;
 mod count;
 mod fork;
@@ -40,6 +41,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 pub use cancel::Cancel;
+pub use checkpoint::{Pace, checkpoint, interruptible, paced, pieces};
 pub use count::{MAX_THREADS, Threads};
 pub use pool::{Status, status};
 pub use scope::{scope, under};
@@ -49,13 +51,15 @@ use crate::Result;
 
 /// Runs `f(chunk)` once for each chunk below `chunks`, on as many threads as the current [`scope`] has.
 ///
-/// Once the run is cancelled, chunks that have not begun are skipped; [`check`] tells. Outside of a scope, the region makes one for itself
+/// Once the run is cancelled, chunks that have not begun are skipped, and a kernel is left at the end of the region, as at a
+/// [`checkpoint`]; where nothing may be left, [`check`] tells. Outside of a scope, the region makes one for itself
 /// with the default number of threads.
 ///
 /// # Panics
 /// When a chunk panics, the rest is skipped and the panic goes on in the caller, after all helpers have left.
 pub fn parallel_for(chunks: usize, f: &(dyn Fn(usize) + Sync)) {
     scope::run(chunks, f);
+    checkpoint();
 }
 
 /// Like [`parallel_for`] with chunks that may fail.

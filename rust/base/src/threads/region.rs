@@ -22,12 +22,22 @@ pub(super) struct Region<'a> {
     arrived: AtomicUsize,
     f: &'a (dyn Fn(usize) + Sync),
     cancel: Option<&'a Link<'a>>,
+    /// Whether a checkpoint may leave its chunks.
+    interruptible: bool,
     panic: Mutex<Option<Payload>>,
 }
 
 impl<'a> Region<'a> {
     pub(super) fn new(chunks: usize, cancel: Option<&'a Link<'a>>, f: &'a (dyn Fn(usize) + Sync)) -> Self {
-        Self { next: Counter(AtomicUsize::new(0)), chunks, arrived: AtomicUsize::new(0), f, cancel, panic: Mutex::new(None) }
+        Self {
+            next: Counter(AtomicUsize::new(0)),
+            chunks,
+            arrived: AtomicUsize::new(0),
+            f,
+            cancel,
+            interruptible: context::is_interruptible(),
+            panic: Mutex::new(None),
+        }
     }
 
     /// Works as the caller.
@@ -38,7 +48,7 @@ impl<'a> Region<'a> {
     /// Works as a helper.
     pub(super) fn help(&self) {
         let slot = self.arrived.fetch_add(1, Relaxed) + 1;
-        context::set_link(self.cancel, || self.work(slot));
+        context::set_link(self.cancel, || context::with_interruptible(self.interruptible, || self.work(slot)));
     }
 
     /// Runs chunks until none is left, the run is cancelled or a chunk has panicked.

@@ -136,6 +136,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::ByteArgs;
+    use crate::kernel::{STEPS, pause};
 
     /// The tile of `V` vectors of eight columns, words of two 16-bit values.
     ///
@@ -146,21 +147,29 @@ mod x86 {
         const COLS: usize = 16;
         let mut acc = [[_mm256_setzero_si256(); V]; R];
         let (mut a, mut b) = (args.a, args.b);
-        for _ in 0..args.groups {
-            let mut row = [_mm256_setzero_si256(); V];
-            for (v, row) in row.iter_mut().enumerate() {
-                // SAFETY: each group of `b` has two bytes for each of sixteen columns.
-                *row = unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(b.add(v * 16).cast())) };
-            }
-            for (r, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: each group of `a` has one word for each row.
-                let x = _mm256_set1_epi32(unsafe { a.add(r).read() } as i32);
-                for (acc, &b) in acc.iter_mut().zip(&row) {
-                    *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(x, b));
+        let mut left = args.groups;
+        loop {
+            for _ in 0..left.min(STEPS) {
+                let mut row = [_mm256_setzero_si256(); V];
+                for (v, row) in row.iter_mut().enumerate() {
+                    // SAFETY: each group of `b` has two bytes for each of sixteen columns.
+                    *row = unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(b.add(v * 16).cast())) };
                 }
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    // SAFETY: each group of `a` has one word for each row.
+                    let x = _mm256_set1_epi32(unsafe { a.add(r).read() } as i32);
+                    for (acc, &b) in acc.iter_mut().zip(&row) {
+                        *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(x, b));
+                    }
+                }
+                a = a.wrapping_add(R);
+                b = b.wrapping_add(2 * COLS);
             }
-            a = a.wrapping_add(R);
-            b = b.wrapping_add(2 * COLS);
+            if left <= STEPS {
+                break;
+            }
+            left -= STEPS;
+            pause();
         }
         for (r, row) in acc.iter().enumerate() {
             for (v, &x) in row.iter().enumerate() {
@@ -179,21 +188,29 @@ mod x86 {
         const COLS: usize = 32;
         let mut acc = [[_mm512_setzero_si512(); V]; R];
         let (mut a, mut b) = (args.a, args.b);
-        for _ in 0..args.groups {
-            let mut row = [_mm512_setzero_si512(); V];
-            for (v, row) in row.iter_mut().enumerate() {
-                // SAFETY: each group of `b` has four bytes for each of 32 columns.
-                *row = unsafe { _mm512_loadu_si512(b.add(v * 64).cast()) };
-            }
-            for (r, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: each group of `a` has one word for each row.
-                let x = _mm512_set1_epi32(unsafe { a.add(r).read() } as i32);
-                for (acc, &b) in acc.iter_mut().zip(&row) {
-                    *acc = _mm512_dpbusd_epi32(*acc, x, b);
+        let mut left = args.groups;
+        loop {
+            for _ in 0..left.min(STEPS) {
+                let mut row = [_mm512_setzero_si512(); V];
+                for (v, row) in row.iter_mut().enumerate() {
+                    // SAFETY: each group of `b` has four bytes for each of 32 columns.
+                    *row = unsafe { _mm512_loadu_si512(b.add(v * 64).cast()) };
                 }
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    // SAFETY: each group of `a` has one word for each row.
+                    let x = _mm512_set1_epi32(unsafe { a.add(r).read() } as i32);
+                    for (acc, &b) in acc.iter_mut().zip(&row) {
+                        *acc = _mm512_dpbusd_epi32(*acc, x, b);
+                    }
+                }
+                a = a.wrapping_add(R);
+                b = b.wrapping_add(4 * COLS);
             }
-            a = a.wrapping_add(R);
-            b = b.wrapping_add(4 * COLS);
+            if left <= STEPS {
+                break;
+            }
+            left -= STEPS;
+            pause();
         }
         for (r, row) in acc.iter().enumerate() {
             for (v, &x) in row.iter().enumerate() {

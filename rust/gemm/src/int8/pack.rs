@@ -1,6 +1,6 @@
 //! Packing of bytes: groups along `k` come next to each other, and sums are taken on the way.
 
-use base::threads::parallel_for;
+use base::threads::{paced, parallel_for, pieces};
 use simd::{Isa, Kernel, MAX_LANES, Simd, dispatch_on};
 
 use super::ByteMat;
@@ -70,9 +70,11 @@ unsafe fn sum_row(src: *const u8, k: usize, stride: usize, flip: u8) -> i32 {
     if stride == 1 {
         // SAFETY: as the caller says. This is a loop of its own because it becomes vector code.
         let row = unsafe { std::slice::from_raw_parts(src, k) };
-        sum = row.iter().fold(sum, |sum, &x| sum.wrapping_add(u32::from(x ^ flip)));
+        for piece in pieces(k, 1 << 16) {
+            sum = row[piece].iter().fold(sum, |sum, &x| sum.wrapping_add(u32::from(x ^ flip)));
+        }
     } else {
-        for p in 0..k {
+        for p in paced(0..k, 1) {
             // SAFETY: as the caller says.
             sum = sum.wrapping_add(u32::from(unsafe { *src.add(p * stride) } ^ flip));
         }
@@ -90,7 +92,7 @@ impl PackRows<'_> {
         let Mat { cols: k, row_stride, .. } = self.a.mat;
         let whole = (k / self.group) / S::LANES * S::LANES;
         let mut words = [0u32; MAX_LANES * MAX_LANES];
-        for g in (0..whole).step_by(S::LANES) {
+        for g in paced((0..whole).step_by(S::LANES), S::LANES * self.rows) {
             for r in 0..self.rows {
                 // SAFETY: the row has `LANES` groups from `g` on, and the array a row of `LANES` words for each row.
                 unsafe {
@@ -176,7 +178,7 @@ impl PackCols<'_> {
         // SAFETY: as the caller says.
         unsafe {
             let src = data.as_ptr().add(self.offset + col * col_stride);
-            for g in 0..k.div_ceil(group) {
+            for g in paced(0..k.div_ceil(group), group * width / 8) {
                 let steps = group.min(k - g * group);
                 let (src, dst) = (src.add(g * group * row_stride), dst.add(g * group * width));
                 if cols == width && steps == group && col_stride == 1 {
@@ -204,7 +206,7 @@ impl PackCols<'_> {
         for c in (0..width).step_by(S::LANES) {
             let mut acc = s.isplat(0);
             let n = S::LANES.min(width - c);
-            for g in 0..self.shape.groups(self.b.mat.rows) {
+            for g in paced(0..self.shape.groups(self.b.mat.rows), 1) {
                 // SAFETY: the panel has the group; narrow panels are read by way of an array.
                 let words = unsafe { load_groups(s, dst.add((g * width + c) * group), group, n) };
                 for q in 0..group {

@@ -6,6 +6,7 @@ mod avx2;
 mod avx512;
 mod portable;
 
+use base::threads::checkpoint;
 use simd::{Isa, Kernel, Simd};
 
 use crate::scalar::Scalar;
@@ -40,6 +41,16 @@ pub trait Tiles: Simd {
 
 /// Steps of `k` that operands are asked for before they are read.
 const AHEAD: usize = 8;
+
+/// Steps of `k` after which long work looks whether its run is cancelled.
+pub(crate) const STEPS: usize = 1 << 14;
+
+/// A checkpoint, kept out of the loop around it: the sums leave their registers for it.
+#[cold]
+#[inline(never)]
+pub(crate) fn pause() {
+    checkpoint();
+}
 
 /// The tile of integers: rows, and vectors across.
 pub(crate) const INTEGER_TILE: (usize, usize) = (4, 1);

@@ -1,5 +1,6 @@
 //! Det: the determinants of square matrices.
 
+use base::threads::Pace;
 use base::{DType, Element, Result, Shape, ensure};
 use half::{bf16, f16};
 use ir::Dims;
@@ -67,7 +68,9 @@ impl<T: Element> Prepared for Kernel<T> {
         let scratch = cx.scratch::<f64>()?;
         ensure!(scratch.len() >= n * n, Fail, "{} numbers of scratch memory are not {n} times {n}", scratch.len());
         let matrix = &mut scratch[..n * n];
+        let pace = Pace::default();
         for (i, out) in cx.output(0)?.slice::<T>()?.iter_mut().enumerate() {
+            pace.spend(n * n);
             matrix.iter_mut().zip(&x[i * n * n..]).for_each(|(m, x)| *m = (self.widen)(*x));
             *out = (self.narrow)(determinant(matrix, n));
         }
@@ -78,6 +81,7 @@ impl<T: Element> Prepared for Kernel<T> {
 /// By elimination, each time with the largest element left in the column.
 fn determinant(m: &mut [f64], n: usize) -> f64 {
     let mut det = 1.0;
+    let pace = Pace::default();
     for k in 0..n {
         let size = |row: &usize| m[row * n + k].abs();
         let pivot = (k..n).max_by(|a, b| size(a).total_cmp(&size(b))).unwrap_or(k);
@@ -92,6 +96,7 @@ fn determinant(m: &mut [f64], n: usize) -> f64 {
         let (above, below) = m.split_at_mut((k + 1) * n);
         let top = &above[k * n..];
         for row in below.chunks_exact_mut(n) {
+            pace.spend(n - k);
             let factor = row[k] / top[k];
             row[k + 1..].iter_mut().zip(&top[k + 1..]).for_each(|(x, t)| *x -= factor * t);
         }

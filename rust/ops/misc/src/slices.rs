@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use base::threads::{Pace, pieces};
 use base::{Layout, Result, Shape, Strings, Tensor, TensorMut, ensure, packed};
 
 /// A tensor seen along one axis: `outer` rows of `len` slices of `inner` elements.
@@ -113,11 +114,15 @@ pub(crate) fn join(parts: &[&Tensor], outer: usize, output: TensorMut<'_>) -> Re
     let mut at = 0;
     if let Some(size) = dtype.size() {
         let output = output.bytes()?;
+        let pace = Pace::default();
         for o in 0..outer {
             for part in parts {
                 let row = row(part.len(), outer, o);
                 let bytes = &part.as_ref().bytes()?[row.start * size..row.end * size];
-                output[at..at + bytes.len()].copy_from_slice(bytes);
+                for piece in pieces(bytes.len(), 1 << 20) {
+                    pace.spend(piece.len() / 8 + 16);
+                    output[at + piece.start..at + piece.end].copy_from_slice(&bytes[piece]);
+                }
                 at += bytes.len();
             }
         }

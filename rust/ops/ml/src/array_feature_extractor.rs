@@ -1,5 +1,6 @@
 //! ArrayFeatureExtractor: chosen columns.
 
+use base::threads::paced;
 use base::{DType, Element, Result, Strings, bail, ensure};
 use ir::Dim;
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, TypeSet, since};
@@ -40,7 +41,7 @@ impl Op for ArrayFeatureExtractor {
 fn choose<T: Element>(cx: &Run<'_>, len: usize, columns: &[usize]) -> Result<()> {
     let (x, out) = (cx.input(0)?, cx.output(0)?.slice::<T>()?);
     for (out, row) in out.chunks_exact_mut(columns.len()).zip(x.slice::<T>()?.chunks_exact(len)) {
-        out.iter_mut().zip(columns).for_each(|(out, &c)| *out = row[c]);
+        paced(out.iter_mut().zip(columns), 4).for_each(|(out, &c)| *out = row[c]);
     }
     Ok(())
 }
@@ -57,7 +58,7 @@ impl Stateless for ArrayFeatureExtractor {
                 let known = usize::try_from(c).ok().filter(|&c| c < len);
                 known.ok_or_else(|| base::error!(InvalidArgument, "Invalid Y argument: index is out of range: Y[{i}] ({c}) >={len}"))
             };
-            chosen.iter().enumerate().map(column).collect::<Result<Vec<usize>>>()?
+            paced(chosen.iter().enumerate(), 2).map(column).collect::<Result<Vec<usize>>>()?
         };
         let last = shape.len() - 1;
         shape[last] = columns.len();

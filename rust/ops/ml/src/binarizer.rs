@@ -1,5 +1,6 @@
 //! Binarizer: 1 above a threshold, else 0.
 
+use base::threads::pieces;
 use base::{DType, Element, Result, bail};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
@@ -29,7 +30,10 @@ impl Op for Binarizer {
 
 fn binarize<T: Element>(cx: &Run<'_>, above: impl Fn(T) -> bool, [zero, one]: [T; 2]) -> Result<()> {
     let (x, out) = (cx.input(0)?, cx.output(0)?.slice::<T>()?);
-    out.iter_mut().zip(x.slice::<T>()?).for_each(|(out, &x)| *out = if above(x) { one } else { zero });
+    let x = x.slice::<T>()?;
+    for piece in pieces(out.len().min(x.len()), 1 << 15) {
+        out[piece.clone()].iter_mut().zip(&x[piece]).for_each(|(out, &x)| *out = if above(x) { one } else { zero });
+    }
     Ok(())
 }
 

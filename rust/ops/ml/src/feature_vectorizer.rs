@@ -1,5 +1,6 @@
 //! FeatureVectorizer: several tables of features side by side.
 
+use base::threads::{paced, parallel_chunks_mut};
 use base::{DType, Result, ensure};
 use ir::Dim;
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
@@ -55,7 +56,7 @@ impl Stateless for FeatureVectorizer {
         let (count, columns) = (rows(cx.input(0)?.shape()), self.sizes.iter().sum::<usize>());
         cx.allocate(0, DType::F32, [count, columns])?;
         let out = cx.output(0)?.slice::<f32>()?;
-        out.fill(0.0);
+        parallel_chunks_mut(out, 1 << 16, &|_, part| part.fill(0.0));
         let mut first = 0;
         for (i, &size) in self.sizes.iter().enumerate() {
             let x = cx.input(i)?;
@@ -64,7 +65,7 @@ impl Stateless for FeatureVectorizer {
             // Columns that are too many are left out, those that are missing stay zero.
             let width = data.len() / count.max(1);
             let taken = width.min(size);
-            for r in 0..count {
+            for r in paced(0..count, 8 + taken) {
                 out[r * columns + first..][..taken].copy_from_slice(&data[r * width..][..taken]);
             }
             first += size;

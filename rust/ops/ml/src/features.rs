@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use base::threads::paced;
 use base::{DType, Result, TensorRef, bail, ensure};
 use ir::{Dim, Dims};
 use op::TypeSet;
@@ -54,9 +55,9 @@ pub(crate) fn scores_dims(features: Option<&[Dim]>, columns: usize) -> Result<Op
 pub(crate) fn floats<'a>(t: &TensorRef<'a>) -> Result<Cow<'a, [f32]>> {
     Ok(match t.dtype() {
         DType::F32 => Cow::Borrowed(t.slice()?),
-        DType::F64 => t.slice::<f64>()?.iter().map(|&x| x as f32).collect(),
-        DType::I64 => t.slice::<i64>()?.iter().map(|&x| x as f32).collect(),
-        DType::I32 => t.slice::<i32>()?.iter().map(|&x| x as f32).collect(),
+        DType::F64 => paced(t.slice::<f64>()?.iter(), 1).map(|&x| x as f32).collect(),
+        DType::I64 => paced(t.slice::<i64>()?.iter(), 1).map(|&x| x as f32).collect(),
+        DType::I32 => paced(t.slice::<i32>()?.iter(), 1).map(|&x| x as f32).collect(),
         other => bail!(NotImplemented, "features of type {other} are not read"),
     })
 }

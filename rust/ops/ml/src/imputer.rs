@@ -1,5 +1,6 @@
 //! Imputer: other values in place of one that stands for "missing".
 
+use base::threads::paced;
 use base::{DType, Element, Result, bail, ensure};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
@@ -53,7 +54,7 @@ fn impute<T: Element + PartialEq>(cx: &mut Run<'_>, values: &[T], missing: impl 
     let values = if values.len() == columns { values } else { &values[..1] };
     cx.allocate(0, cx.input(0)?.dtype(), &*shape)?;
     let (x, out) = (cx.input(0)?, cx.output(0)?.slice::<T>()?);
-    for (out, x) in out.chunks_mut(values.len()).zip(x.slice::<T>()?.chunks(values.len())) {
+    for (out, x) in paced(out.chunks_mut(values.len()).zip(x.slice::<T>()?.chunks(values.len())), 2 * values.len()) {
         out.iter_mut().zip(x).zip(values).for_each(|((out, &x), &value)| *out = if missing(x) { value } else { x });
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use base::threads::paced;
 use base::{DType, Result, Tensor, TensorRef, bail, error};
 
 /// Which kinds of keys are compared with each other.
@@ -73,10 +74,10 @@ impl Keys {
     /// `InvalidArgument` when they are of another kind than the keys.
     pub(crate) fn find(&self, t: &TensorRef<'_>) -> Result<Vec<Option<u32>>> {
         Ok(match (self, t.dtype()) {
-            (Self::Strings(known), DType::String) => t.strings()?.iter().map(|s| known.get(s).copied()).collect(),
+            (Self::Strings(known), DType::String) => paced(t.strings()?.iter(), 32).map(|s| known.get(s).copied()).collect(),
             (Self::Strings(_), other) => bail!(InvalidArgument, "the keys are strings, but the input is of type {other}"),
-            (Self::Floats(known), _) => floats(t)?.map(|x| known.get(&bits(x)).copied()).collect(),
-            (Self::Ints(known), _) => ints(t)?.map(|x| known.get(&x).copied()).collect(),
+            (Self::Floats(known), _) => paced(floats(t)?, 16).map(|x| known.get(&bits(x)).copied()).collect(),
+            (Self::Ints(known), _) => paced(ints(t)?, 16).map(|x| known.get(&x).copied()).collect(),
         })
     }
 }

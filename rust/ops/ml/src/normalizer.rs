@@ -1,5 +1,6 @@
 //! Normalizer: rows divided by their norm.
 
+use base::threads::paced;
 use base::{DType, Result};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
@@ -46,15 +47,15 @@ impl Stateless for Normalizer {
         cx.allocate(0, DType::F32, &*shape)?;
         let (x, out) = (cx.input(0)?, cx.output(0)?.slice::<f32>()?);
         let x = floats(&x)?;
-        for (out, x) in out.chunks_exact_mut(columns.max(1)).zip(x.chunks_exact(columns.max(1))) {
+        for (out, x) in paced(out.chunks_exact_mut(columns.max(1)).zip(x.chunks_exact(columns.max(1))), 8) {
             let norm = match self.norm {
-                Norm::Max => x.iter().fold(f32::MIN, |a, &b| a.max(b)),
-                Norm::L1 => x.iter().map(|v| v.abs()).sum(),
-                Norm::L2 => x.iter().map(|v| v * v).sum::<f32>().sqrt(),
+                Norm::Max => paced(x.iter(), 1).fold(f32::MIN, |a, &b| a.max(b)),
+                Norm::L1 => paced(x.iter(), 1).map(|v| v.abs()).sum(),
+                Norm::L2 => paced(x.iter(), 1).map(|v| v * v).sum::<f32>().sqrt(),
             };
             // Rows of norm zero stay as they are.
             let norm = if norm == 0.0 { 1.0 } else { norm };
-            out.iter_mut().zip(x).for_each(|(out, x)| *out = x / norm);
+            paced(out.iter_mut().zip(x), 1).for_each(|(out, x)| *out = x / norm);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! OneHotEncoder: a row of zeros and a one for each category.
 
+use base::threads::{paced, parallel_chunks_mut};
 use base::{DType, Result, Tensor, bail, ensure};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, TypeSet, since};
 
@@ -72,8 +73,8 @@ impl Stateless for OneHot {
         shape.push(self.count);
         cx.allocate(0, DType::F32, &*shape)?;
         let out = cx.output(0)?.slice::<f32>()?;
-        out.fill(0.0);
-        for (row, f) in out.chunks_exact_mut(self.count).zip(found) {
+        parallel_chunks_mut(out, 1 << 16, &|_, part| part.fill(0.0));
+        for (row, f) in paced(out.chunks_exact_mut(self.count).zip(found), 4) {
             if let Some(i) = f {
                 row[i as usize] = 1.0;
             }

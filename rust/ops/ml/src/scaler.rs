@@ -1,5 +1,6 @@
 //! Scaler: `(x - offset) * scale`, for each feature or for all.
 
+use base::threads::paced;
 use base::{DType, Result, bail, ensure};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
@@ -48,7 +49,7 @@ impl Stateless for Scaler {
         let (x, out) = (cx.input(0)?, cx.output(0)?.slice::<f32>()?);
         if x.dtype() == DType::F64 {
             let x = x.slice::<f64>()?;
-            for (out, x) in out.chunks_mut(size).zip(x.chunks(size)) {
+            for (out, x) in paced(out.chunks_mut(size).zip(x.chunks(size)), 2 * size) {
                 for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
                     *out = ((x - f64::from(self.offset[i])) * f64::from(self.scale[i])) as f32;
                 }
@@ -56,7 +57,7 @@ impl Stateless for Scaler {
             return Ok(());
         }
         let x = floats(&x)?;
-        for (out, x) in out.chunks_mut(size).zip(x.chunks(size)) {
+        for (out, x) in paced(out.chunks_mut(size).zip(x.chunks(size)), 2 * size) {
             for (((out, x), offset), scale) in out.iter_mut().zip(x).zip(&self.offset).zip(&self.scale) {
                 *out = (x - offset) * scale;
             }

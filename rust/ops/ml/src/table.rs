@@ -1,5 +1,6 @@
 //! Values by keys, and one for all else: what LabelEncoder and CategoryMapper are.
 
+use base::threads::paced;
 use base::{DType, Result, Strings, Tensor, TensorRef, ensure};
 use op::Run;
 
@@ -60,7 +61,7 @@ impl Table {
         let (values, default): (TensorRef<'_>, _) = (self.values.as_ref(), self.default.as_ref());
         let (values, default) = (values.bytes()?, default.bytes()?);
         let size = default.len();
-        for (out, f) in cx.output(0)?.bytes()?.chunks_exact_mut(size).zip(found) {
+        for (out, f) in paced(cx.output(0)?.bytes()?.chunks_exact_mut(size).zip(found), 4) {
             out.copy_from_slice(f.map_or(default, |i| &values[i as usize * size..(i as usize + 1) * size]));
         }
         Ok(())

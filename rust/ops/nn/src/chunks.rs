@@ -37,7 +37,7 @@ pub(crate) fn for_rows<T: Element>(
         parallel_with_scratch(scratch, len, chunks, &|scratch, chunk| f(scratch, range(chunk)));
     } else {
         // The memory was sized for fewer threads than there are now: one thread does it all.
-        (0..chunks).for_each(|chunk| f(&mut scratch[..len], range(chunk)));
+        threads::pieces(chunks, 1).for_each(|chunk| f(&mut scratch[..len], range(chunk.start)));
     }
     threads::check()
 }

@@ -1,5 +1,7 @@
 //! Windows put back where they came from: elements that several windows share are added up.
 
+use base::threads::Pace;
+
 use crate::real::Real;
 use crate::window::Axis;
 
@@ -12,11 +14,13 @@ pub(crate) fn fold<A: Real>(axes: &[Axis], windows: &[A], y: &mut [A]) {
     let positions: usize = axes.iter().map(|a| a.output).product();
     let outer_taps: usize = outer.iter().map(|a| a.kernel).product();
     let rows: usize = outer.iter().map(|a| a.output).product();
+    let pace = Pace::default();
     for tap in 0..outer_taps {
         for row in 0..rows {
             let Some(target) = target_row(outer, row, tap) else { continue };
             let y = &mut y[target * inner.input..(target + 1) * inner.input];
             for k in 0..inner.kernel {
+                pace.spend(inner.output + 8);
                 let from = &windows[(tap * inner.kernel + k) * positions + row * inner.output..][..inner.output];
                 add_row(inner, k, from, y);
             }

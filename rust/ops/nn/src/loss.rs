@@ -1,5 +1,6 @@
 //! NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: how unlikely the right classes are held to be.
 
+use base::threads::paced;
 use base::{DType, Result, Shape, TensorRef, bail, ensure};
 use ir::{Dim, Dims};
 use op::types::{FLOATS, FLOATS_V1, INDEX};
@@ -95,13 +96,13 @@ fn class(t: TensorRef<'_>, i: usize) -> Result<i64> {
 impl Kernel {
     /// The logarithms of the probabilities of one position, into `row`.
     fn logarithms(&self, x: Floats<'_>, [image, classes, plane, at]: [usize; 4], row: &mut [f64]) {
-        for (c, v) in row.iter_mut().enumerate() {
+        for (c, v) in paced(row.iter_mut().enumerate(), 4) {
             *v = x.get((image * classes + c) * plane + at);
         }
         if self.0.scores {
-            let max = row.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
-            let total = row.iter().map(|v| (v - max).exp()).sum::<f64>().ln();
-            row.iter_mut().for_each(|v| *v = *v - max - total);
+            let max = paced(row.iter(), 1).fold(f64::NEG_INFINITY, |a, b| a.max(*b));
+            let total = paced(row.iter(), 8).map(|v| (v - max).exp()).sum::<f64>().ln();
+            paced(row.iter_mut(), 1).for_each(|v| *v = *v - max - total);
         }
     }
 
@@ -122,7 +123,8 @@ impl Kernel {
         ensure!(room.len() >= classes, Fail, "no room for {classes} classes");
         let row = &mut room[..classes];
         let (mut sum, mut total) = (0.0, 0.0);
-        for (i, (image, at)) in (0..images).flat_map(|n| (0..plane).map(move |p| (n, p))).enumerate() {
+        let positions = (0..images).flat_map(|n| (0..plane).map(move |p| (n, p)));
+        for (i, (image, at)) in paced(positions.enumerate(), 16 * classes.min(1 << 12)) {
             let class = class(target, i)?;
             let ignored = self.0.ignored == Some(class);
             if !ignored || logarithms.is_some() {
@@ -130,7 +132,7 @@ impl Kernel {
             }
             if let Some(y) = &logarithms {
                 // SAFETY: one thread writes the outputs.
-                row.iter().enumerate().for_each(|(c, v)| unsafe { y.write((image * classes + c) * plane + at, &[*v]) });
+                paced(row.iter().enumerate(), 4).for_each(|(c, v)| unsafe { y.write((image * classes + c) * plane + at, &[*v]) });
             }
             let mut one = 0.0;
             if !ignored {

@@ -1,5 +1,6 @@
 //! Tensors of any number type, read and written element by element as `f64`.
 
+use base::threads::Pace;
 use base::{DType, Result, TensorMut, TensorRef, bail, ensure};
 use half::{bf16, f16};
 
@@ -72,9 +73,13 @@ impl<'a> Numbers<'a> {
 /// `NotImplemented` for a type that is no number, `Fail` when the lengths differ.
 pub(crate) fn write<A: Real>(from: &[A], to: TensorMut<'_>) -> Result<()> {
     ensure!(from.len() == to.len(), Fail, "{} elements for an output of {}", from.len(), to.len());
+    let pace = Pace::default();
     macro_rules! each {
         ($t:ty, $convert:expr) => {
-            to.slice::<$t>()?.iter_mut().zip(from).for_each(|(to, v)| *to = $convert(v.f64()))
+            for (to, v) in to.slice::<$t>()?.iter_mut().zip(from) {
+                pace.spend(2);
+                *to = $convert(v.f64());
+            }
         };
     }
     match to.dtype() {

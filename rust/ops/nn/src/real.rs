@@ -1,6 +1,7 @@
 //! The two types that floating-point kernels compute in, and what they do to whole rows.
 
 use base::Element;
+use base::threads::pieces;
 use num_traits::Float;
 
 /// `f32` or `f64`: what elements are widened to before arithmetic, and what is rounded once at the end.
@@ -79,6 +80,14 @@ impl Real for f32 {
     }
 }
 
+/// Elements between checkpoints.
+const PIECE: usize = 1 << 14;
+
+/// The sum of `f` over all elements, in their order.
+fn summed(x: &[f64], f: impl Fn(f64) -> f64) -> f64 {
+    pieces(x.len(), PIECE).fold(0.0, |sum, piece| x[piece].iter().fold(sum, |sum, v| sum + f(*v)))
+}
+
 impl Real for f64 {
     fn of(x: f64) -> Self {
         x
@@ -89,21 +98,22 @@ impl Real for f64 {
     }
 
     fn sum_of(x: &[Self]) -> Self {
-        x.iter().sum()
+        summed(x, |v| v)
     }
 
     fn sum_of_squares(x: &[Self]) -> Self {
-        x.iter().map(|v| v * v).sum()
+        summed(x, |v| v * v)
     }
 
     fn greatest(x: &[Self]) -> Self {
-        x.iter().fold(f64::NEG_INFINITY, |a, &b| if a.is_nan() || a > b { a } else { b })
+        let greater = |a: f64, b: &f64| if a.is_nan() || a > *b { a } else { *b };
+        pieces(x.len(), PIECE).fold(f64::NEG_INFINITY, |a, piece| x[piece].iter().fold(a, greater))
     }
 
     fn mean_variance(x: &[Self]) -> (Self, Self) {
         let n = x.len() as f64;
-        let mean = x.iter().sum::<f64>() / n;
-        (mean, x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n)
+        let mean = summed(x, |v| v) / n;
+        (mean, summed(x, |v| (v - mean) * (v - mean)) / n)
     }
 
     fn softmax(src: &[Self], dst: &mut [Self]) {
@@ -113,24 +123,28 @@ impl Real for f64 {
 
     fn softmax_in_place(x: &mut [Self]) {
         let max = Self::greatest(x);
-        x.iter_mut().for_each(|v| *v = (*v - max).exp());
-        let total: f64 = x.iter().sum();
-        x.iter_mut().for_each(|v| *v /= total);
+        pieces(x.len(), PIECE).for_each(|piece| x[piece].iter_mut().for_each(|v| *v = (*v - max).exp()));
+        let total = summed(x, |v| v);
+        pieces(x.len(), PIECE).for_each(|piece| x[piece].iter_mut().for_each(|v| *v /= total));
     }
 
     fn log_softmax(src: &[Self], dst: &mut [Self]) {
         let max = Self::greatest(src);
-        let log = src.iter().map(|v| (v - max).exp()).sum::<f64>().ln();
-        dst.iter_mut().zip(src).for_each(|(y, x)| *y = x - max - log);
+        let log = summed(src, |v| (v - max).exp()).ln();
+        for piece in pieces(src.len(), PIECE) {
+            dst[piece.clone()].iter_mut().zip(&src[piece]).for_each(|(y, x)| *y = x - max - log);
+        }
     }
 
     fn normalize(src: &[Self], dst: &mut [Self], mean: Self, factor: Self, gamma: Option<&[Self]>, beta: Option<&[Self]>) {
-        for (i, (y, x)) in dst.iter_mut().zip(src).enumerate() {
-            *y = (x - mean) * factor * gamma.map_or(1.0, |g| g[i]) + beta.map_or(0.0, |b| b[i]);
+        for i in pieces(dst.len(), PIECE).flatten() {
+            dst[i] = (src[i] - mean) * factor * gamma.map_or(1.0, |g| g[i]) + beta.map_or(0.0, |b| b[i]);
         }
     }
 
     fn affine(src: &[Self], dst: &mut [Self], scale: Self, shift: Self) {
-        dst.iter_mut().zip(src).for_each(|(y, x)| *y = x * scale + shift);
+        for piece in pieces(src.len(), PIECE) {
+            dst[piece.clone()].iter_mut().zip(&src[piece]).for_each(|(y, x)| *y = x * scale + shift);
+        }
     }
 }

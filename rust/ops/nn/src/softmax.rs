@@ -1,5 +1,6 @@
 //! Softmax and LogSoftmax: `e^x / sum e^x` along an axis, and its logarithm.
 
+use base::threads::Pace;
 use base::{ErrorKind, Result, TensorMut, axis_index, ensure};
 use op::cuda::{Cuda, CudaClaim, CudaKernel, suffix};
 use op::types::{FLOATS, FLOATS_V1};
@@ -129,7 +130,7 @@ impl<A: Real> Kernel<A> {
         match (split.inner, self.plain) {
             (1, true) => 0,
             (1, false) => 2 * split.len,
-            _ => 2 * split.len * COLUMNS,
+            _ => 2 * split.len * COLUMNS.min(split.inner),
         }
     }
 
@@ -163,7 +164,9 @@ impl<A: Real> Kernel<A> {
                 let width = COLUMNS.min(inner - column);
                 let start = |i: usize| (tile / tiles * len + i) * inner + column;
                 let mut line = [A::zero(); COLUMNS];
+                let pace = Pace::default();
                 for i in 0..len {
+                    pace.spend(2 * COLUMNS);
                     // SAFETY: each tile of columns belongs to one chunk, which writes it only below.
                     unsafe { x.read(y, start(i), &mut line[..width]) };
                     line[..width].iter().enumerate().for_each(|(w, v)| before[w * len + i] = *v);
@@ -172,6 +175,7 @@ impl<A: Real> Kernel<A> {
                     self.row(src, dst);
                 }
                 for i in 0..len {
+                    pace.spend(2 * COLUMNS);
                     (0..width).for_each(|w| line[w] = after[w * len + i]);
                     // SAFETY: each tile of columns belongs to one chunk.
                     unsafe { y.write(start(i), &line[..width]) };

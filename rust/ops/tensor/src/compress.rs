@@ -1,5 +1,6 @@
 //! Compress: the slices along `axis`, or the elements, that a condition keeps.
 
+use base::threads::{paced, pieces};
 use base::{Result, Shape, axis_index};
 use ir::{Dim, Dims};
 use op::types::{ANY_V1, ANY_V13, BOOL};
@@ -52,6 +53,9 @@ impl Op for Compress {
     }
 }
 
+/// Elements between checkpoints.
+const PIECE: usize = 1 << 16;
+
 impl CpuKernel for Compress {
     fn prepare(&self, _: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(self.clone()))
@@ -71,13 +75,14 @@ impl Prepared for Compress {
         let axis = axis_index(self.axis.unwrap_or(0), dims.len())?;
         let (len, row, dtype) = (dims[axis], dims[axis + 1..].iter().product(), input.dtype());
         let condition = cx.input(1)?.slice::<bool>()?;
-        let count = condition.iter().take(len).filter(|k| **k).count();
+        let condition = &condition[..len.min(condition.len())];
+        let count = pieces(condition.len(), PIECE).map(|piece| condition[piece].iter().filter(|k| **k).count()).sum();
         let mut shape = Shape::from(dims);
         shape.dims_mut()[axis] = count;
         write(cx, 0, dtype, shape, |cx, out| {
             let mut heap = Vec::new();
             let kept = words(cx, count, &mut heap)?;
-            let chosen = cx.input(1)?.slice::<bool>()?.iter().take(len).zip(0i64..).filter(|(k, _)| **k);
+            let chosen = paced(cx.input(1)?.slice::<bool>()?.iter().take(len).zip(0i64..), 2).filter(|(k, _)| **k);
             kept.iter_mut().zip(chosen).for_each(|(slot, (_, i))| *slot = i);
             let kept: &[i64] = kept;
             let each = count.max(1);

@@ -1,5 +1,6 @@
 //! EyeLike: ones on a diagonal, zeros elsewhere, under the shape of the input.
 
+use base::threads::paced;
 use base::{DType, Result, Shape, Tensor, ensure};
 use op::types::{BOOL, NUMERIC, NUMERIC_V1};
 use op::{Infer, Kernels, Mask, Op, OpDef, Run, Stateless, since};
@@ -79,7 +80,7 @@ impl Stateless for EyeLike {
             let whole = out.whole();
             out.zero(&whole)?;
             let cell = |i: usize| -> Result<Region> { whole.clone().slice(0, row + i, 1, 1)?.slice(1, column + i, 1, 1) };
-            (0..len).try_for_each(|i| out.fill_number(&one.as_ref(), &cell(i)?))
+            paced(0..len, 256).try_for_each(|i| out.fill_number(&one.as_ref(), &cell(i)?))
         })
     }
 }

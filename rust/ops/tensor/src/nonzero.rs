@@ -1,5 +1,6 @@
 //! NonZero: the coordinates of the elements that are not zero, one row for each axis.
 
+use base::threads::{paced, pieces};
 use base::{DType, Element, Result, TensorRef, error};
 use ir::{Dim, Fact, SMALL};
 use op::types::{ANY_V1, ANY_V13};
@@ -78,7 +79,7 @@ impl Stateless for NonZero {
 /// Calls `f` with each element of `x` that is not zero, in order; gives how many there are. A string is zero when it is empty.
 fn visit(x: &TensorRef<'_>, f: &mut dyn FnMut(usize)) -> Result<usize> {
     if let Ok(strings) = x.strings() {
-        let found = strings.iter().enumerate().filter(|(_, s)| !s.is_empty());
+        let found = paced(strings.iter().enumerate(), 8).filter(|(_, s)| !s.is_empty());
         return Ok(found.map(|(i, _)| f(i)).count());
     }
     with_type!(x.dtype(), T => Ok(visit_numbers(x.slice::<T>()?, f)),
@@ -89,10 +90,12 @@ fn visit(x: &TensorRef<'_>, f: &mut dyn FnMut(usize)) -> Result<usize> {
 
 fn visit_numbers<T: Element>(x: &[T], f: &mut dyn FnMut(usize)) -> usize {
     let mut count = 0;
-    for (i, v) in x.iter().enumerate() {
-        if *v != T::default() {
-            f(i);
-            count += 1;
+    for piece in pieces(x.len(), 1 << 14) {
+        for i in piece {
+            if x[i] != T::default() {
+                f(i);
+                count += 1;
+            }
         }
     }
     count

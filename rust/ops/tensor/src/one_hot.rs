@@ -1,5 +1,6 @@
 //! OneHot: a new axis of size `depth` that is on where an index says, off elsewhere.
 
+use base::threads::Pace;
 use base::{DType, Result, Shape, TensorRef, bail, ensure, error};
 use ir::{Dim, Dims, Fact};
 use op::types::{ANY_V1, ANY_V13, NUMERIC_V1};
@@ -87,7 +88,9 @@ impl Stateless for OneHot {
         write(cx, 0, dtype, shape, |cx, out| {
             let (indices, values) = (cx.input(0)?, cx.input(2)?);
             out.fill(&values, 0, &out.whole())?;
+            let pace = Pace::default();
             for i in 0..indices.len() {
+                pace.spend(16);
                 if let Some(hot) = crate::indices::wrap(int(&indices, i)?, depth) {
                     out.put(&values, 1, (i / inner * depth + hot) * inner + i % inner)?;
                 }

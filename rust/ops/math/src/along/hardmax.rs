@@ -1,5 +1,6 @@
 //! Hardmax: 1 at the first greatest element along an axis, else 0.
 
+use base::threads::parallel_chunks_mut;
 use base::{DType, Result, Shape, axis_index, ensure};
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, since};
 
@@ -96,7 +97,7 @@ impl Prepared for Kernel {
         );
         check_apart((bytes.as_ptr(), bytes.len()), (output.address(), bytes.len()), false)?;
         let out = output.bytes()?;
-        out.fill(0);
+        parallel_chunks_mut(out, 1 << 18, &|_, part| part.fill(0));
         if out.is_empty() {
             return Ok(());
         }

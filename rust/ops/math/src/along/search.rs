@@ -1,6 +1,6 @@
 //! Finding the greatest or least element along an axis: what ArgMax, ArgMin and Hardmax share.
 
-use base::threads::parallel_for;
+use base::threads::{Pace, parallel_for};
 use base::{DType, Element};
 use simd::{Kernel, Simd};
 
@@ -76,7 +76,9 @@ fn replaces<T: Summand>(x: T, best: T, greatest: bool, last: bool) -> bool {
 /// The tensor has the `len` elements from `start` on.
 unsafe fn row<T: Summand + Element>(reader: Reader<'_>, start: usize, len: usize, wanted: Wanted, buffer: &mut Buffer) -> usize {
     let mut best: Option<(T, usize)> = None;
+    let pace = Pace::default();
     for at in (0..len).step_by(BLOCK) {
+        pace.spend(BLOCK);
         // SAFETY: as the caller vouches.
         let block: &[T] = unsafe { reader.read::<T>(start + at, BLOCK.min(len - at), buffer) };
         let value = extreme(block, wanted.greatest);
@@ -114,7 +116,9 @@ unsafe fn columns<T: Summand + Element>(
     // becomes a store under a mask, which is slow.
     let mut bests = [const { Best { values: [T::LEAST; TILE], places: [0; TILE] } }; 2];
     let [mut old, mut new] = bests.each_mut();
+    let pace = Pace::default();
     for index in 0..split.len {
+        pace.spend(TILE);
         // SAFETY: as the caller vouches.
         let row: &[T] = unsafe { reader.read::<T>((outer * split.len + index) * split.inner + first, n, buffer) };
         if index == 0 {

@@ -2,8 +2,9 @@
 //!
 //! What is no picture, or a damaged one, gives no pixels, as the standard asks; one that is too large is an error.
 
-use std::io::Cursor;
+use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 
+use base::threads::{checkpoint, paced};
 use base::{DType, Result, ensure, error};
 use hayro_jpeg2000::{ColorSpace, DecodeSettings, DecoderContext, Image};
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageReader, Limits, RgbImage};
@@ -72,12 +73,39 @@ fn is_jpeg2000(data: &[u8]) -> bool {
     data.starts_with(b"\x00\x00\x00\x0CjP  ") || data.starts_with(b"\xFF\x4F\xFF\x51")
 }
 
+/// The bytes of a picture, with a checkpoint wherever a decoder takes some.
+struct Watched<'a>(Cursor<&'a [u8]>);
+
+impl Read for Watched<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        checkpoint();
+        self.0.read(to)
+    }
+}
+
+impl BufRead for Watched<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        checkpoint();
+        self.0.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.0.consume(count);
+    }
+}
+
+impl Seek for Watched<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
 /// The pixels of `data`; `None` if it is no picture.
 fn decode(data: &[u8]) -> Result<Option<RgbImage>> {
     if is_jpeg2000(data) {
         return jpeg2000(data);
     }
-    let Ok(reader) = ImageReader::new(Cursor::new(data)).with_guessed_format() else { return Ok(None) };
+    let Ok(reader) = ImageReader::new(Watched(Cursor::new(data))).with_guessed_format() else { return Ok(None) };
     let decoder = match reader.into_decoder() {
         Ok(decoder) => decoder,
         Err(e) => return refused(&e),
@@ -137,11 +165,13 @@ impl Stateless for ImageDecoder {
         let data = cx.input(0)?.slice::<u8>()?;
         // A decoder that panics has met a damaged picture; it must not take the run with it.
         let picture = std::panic::catch_unwind(|| decode(data)).unwrap_or(Ok(None))?;
+        // What left the decoder may have been a checkpoint: the next one leaves the kernel.
+        checkpoint();
         let (width, height) = picture.as_ref().map_or((0, 0), RgbImage::dimensions);
         cx.allocate(0, DType::U8, [height as usize, width as usize, channels])?;
         let out = cx.output(0)?.slice::<u8>()?;
         let Some(picture) = picture else { return Ok(()) };
-        for (out, pixel) in out.chunks_exact_mut(channels).zip(picture.pixels()) {
+        for (out, pixel) in paced(out.chunks_exact_mut(channels).zip(picture.pixels()), 2) {
             let [r, g, b] = pixel.0;
             match self.format {
                 PixelFormat::Rgb => out.copy_from_slice(&[r, g, b]),

@@ -1,5 +1,6 @@
 //! StringConcat: strings of two tensors put together, one by one.
 
+use base::threads::paced;
 use base::{DType, Result, Shape, Strings, broadcast, dense_strides};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, broadcast_dims, since};
 
@@ -59,7 +60,7 @@ impl Stateless for StringConcat {
         // Each string of a side is read as often as any other of it.
         let times = |side: &Strings| side.byte_len().saturating_mul(len / side.len().max(1));
         let mut joined = Strings::with_room(len, times(left).saturating_add(times(right)))?;
-        for (i, j) in places(x.shape(), &shape).zip(places(y.shape(), &shape)) {
+        for (i, j) in paced(places(x.shape(), &shape).zip(places(y.shape(), &shape)), 32) {
             joined.push_parts(&[left.get(i), right.get(j)]);
         }
         cx.set_strings(0, shape, joined)

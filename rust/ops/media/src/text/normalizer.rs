@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 
+use base::threads::paced;
 use base::{DType, Result, Strings, bail, ensure};
 use ir::{Dim, Fact};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
@@ -77,7 +78,7 @@ impl StringNormalizer {
     }
 
     fn normalized(&self, words: &Strings) -> Strings {
-        let kept = words.iter().filter(|w| !self.stops(w));
+        let kept = paced(words.iter(), 64).filter(|w| !self.stops(w));
         let kept: Strings = match self.action {
             Action::None => kept.collect(),
             Action::Lower => kept.map(str::to_lowercase).collect(),

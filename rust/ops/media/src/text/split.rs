@@ -2,6 +2,7 @@
 //!
 //! Without a delimiter, runs of white space delimit, and those at both ends vanish.
 
+use base::threads::{Pace, paced};
 use base::{DType, Result, Shape, Strings, Tensor};
 use ir::Fact;
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, TypeSet, since};
@@ -51,7 +52,9 @@ impl StringSplit {
     /// Calls `f` with each part of `text` and gives their number.
     fn split<'s>(&self, text: &'s str, mut f: impl FnMut(&'s str)) -> usize {
         let mut count = 0;
-        let mut each = |part| {
+        let pace = Pace::default();
+        let mut each = |part: &'s str| {
+            pace.spend(16 + part.len());
             f(part);
             count += 1;
         };
@@ -76,16 +79,16 @@ impl Stateless for StringSplit {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
         let x = cx.input(0)?;
         let texts = x.strings()?;
-        let counts: Vec<i64> = texts.iter().map(|t| self.split(t, |_| {}) as i64).collect();
+        let counts: Vec<i64> = paced(texts.iter(), 32).map(|t| self.split(t, |_| {}) as i64).collect();
         let longest = counts.iter().max().map_or(0, |&n| n as usize);
         let mut shape = Shape::from(x.shape());
         let counts = Tensor::from_slice(shape.clone(), &counts)?;
         shape.push(longest);
         // No part is longer than what it was split from, so the parts take no more bytes.
         let mut parts = Strings::with_room(Shape::checked_len(&shape).unwrap_or(usize::MAX), texts.byte_len())?;
-        for text in texts.iter() {
+        for text in paced(texts.iter(), 32) {
             let count = self.split(text, |part| parts.push(part));
-            (count..longest).for_each(|_| parts.push(""));
+            paced(count..longest, 8).for_each(|_| parts.push(""));
         }
         cx.set_strings(0, shape, parts)?;
         cx.set(1, counts)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use base::threads::paced;
 use base::{DType, Result, Shape, TensorRef, bail, ensure};
 use ir::{Dim, Dims};
 use op::{Attrs, Infer, Kernels, Op, OpDef, Run, Stateless, TypeSet, since};
@@ -193,9 +194,9 @@ impl TfIdfVectorizer {
     /// The numbers of the tokens of the input; `None` for those that no n-gram holds.
     fn numbers(&self, x: TensorRef<'_>) -> Result<Vec<Option<u32>>> {
         Ok(match (&self.tokens, x.dtype()) {
-            (Tokens::Strings(known), DType::String) => x.strings()?.iter().map(|s| known.get(s).copied()).collect(),
-            (Tokens::Ints(known), DType::I32) => x.slice::<i32>()?.iter().map(|&v| known.get(&v.into()).copied()).collect(),
-            (Tokens::Ints(known), DType::I64) => x.slice::<i64>()?.iter().map(|v| known.get(v).copied()).collect(),
+            (Tokens::Strings(known), DType::String) => paced(x.strings()?.iter(), 32).map(|s| known.get(s).copied()).collect(),
+            (Tokens::Ints(known), DType::I32) => paced(x.slice::<i32>()?.iter(), 16).map(|&v| known.get(&v.into()).copied()).collect(),
+            (Tokens::Ints(known), DType::I64) => paced(x.slice::<i64>()?.iter(), 16).map(|v| known.get(v).copied()).collect(),
             (_, other) => bail!(InvalidArgument, "the input is of type {other}, but the pool is not"),
         })
     }
@@ -209,7 +210,7 @@ impl TfIdfVectorizer {
             if reach >= row.len() {
                 break;
             }
-            for start in 0..row.len() - reach {
+            for start in paced(0..row.len() - reach, 32) {
                 self.follow(&row[start..], distance, shortest, out);
             }
             // Single tokens are the same at any distance, and count once.
@@ -257,7 +258,6 @@ impl Stateless for TfIdfVectorizer {
             return Ok(());
         }
         for (out, row) in out.chunks_exact_mut(self.size).zip(numbers.chunks_exact(numbers.len() / rows)) {
-            cx.cancel().check()?;
             self.count(row, out);
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Tokenizer of `com.microsoft`: the words of strings, in rows as long as the longest.
 
+use base::threads::paced;
 use base::{DType, Result, Shape, Strings, ensure};
 use op::{Attrs, Infer, Kernels, Op, OpDef, Run, Stateless, since};
 use regex::Regex;
@@ -63,12 +64,12 @@ impl Tokenizer {
     /// The words of `text`.
     fn split<'s>(&self, text: &'s str) -> Vec<&'s str> {
         let mut words = match &self.words {
-            Words::Characters => text.char_indices().map(|(i, c)| &text[i..i + c.len_utf8()]).collect(),
-            Words::Matches(pattern) => pattern.find_iter(text).map(|m| m.as_str()).collect(),
+            Words::Characters => paced(text.char_indices(), 8).map(|(i, c)| &text[i..i + c.len_utf8()]).collect(),
+            Words::Matches(pattern) => paced(pattern.find_iter(text), 64).map(|m| m.as_str()).collect(),
             Words::Between(patterns) => {
                 let mut parts = vec![text];
                 for pattern in patterns {
-                    parts = parts.iter().flat_map(|part| pattern.split(part)).collect();
+                    parts = parts.iter().flat_map(|part| paced(pattern.split(part), 64)).collect();
                 }
                 parts
             }
@@ -95,8 +96,7 @@ impl Stateless for Tokenizer {
         let x = cx.input(0)?;
         let texts = x.strings()?;
         let mut rows = Vec::with_capacity(texts.len());
-        for text in texts.iter() {
-            cx.cancel().check()?;
+        for text in paced(texts.iter(), 64) {
             rows.push(self.split(text));
         }
         let words = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -111,8 +111,9 @@ impl Stateless for Tokenizer {
         for row in rows {
             let marks = if mark { &MARKS[..] } else { &[] };
             let used = row.len() + marks.len();
-            marks.iter().take(1).chain(&row).chain(marks.iter().skip(1)).for_each(|word| out.push(word));
-            (used..longest).for_each(|_| out.push(&self.pad));
+            let words = marks.iter().take(1).chain(&row).chain(marks.iter().skip(1));
+            paced(words, 16).for_each(|word| out.push(word));
+            paced(used..longest, 16).for_each(|_| out.push(&self.pad));
         }
         cx.set_strings(0, shape, out)
     }

@@ -1,5 +1,6 @@
 //! Bernoulli: ones with the probabilities that the input holds, else zeros.
 
+use base::threads::{paced, parallel_chunks_mut};
 use base::{DType, Element, Result, Shape, bail};
 use half::{bf16, f16};
 use op::types::{BOOL, FLOATS, FLOATS_V1, NUMERIC};
@@ -80,8 +81,8 @@ impl Trials {
         let probabilities = cx.input(0)?.slice::<T>()?;
         let out = cx.output(0)?.bytes()?;
         let draw = self.stream.draw(probabilities.len());
-        out.fill(0);
-        for (i, (out, p)) in out.chunks_exact_mut(self.one.len()).zip(probabilities).enumerate() {
+        parallel_chunks_mut(out, 1 << 18, &|_, part| part.fill(0));
+        for (i, (out, p)) in paced(out.chunks_exact_mut(self.one.len()).zip(probabilities).enumerate(), 16) {
             if draw.one(i) < widen(*p) {
                 out.copy_from_slice(self.one);
             }

@@ -1,5 +1,6 @@
 //! Multinomial: for each row, random numbers of classes, drawn with the probabilities whose logarithms the row holds.
 
+use base::threads::paced;
 use base::{DType, Element, Result, TensorRef, bail, ensure};
 use half::{bf16, f16};
 use ir::{Dim, Fact};
@@ -63,9 +64,9 @@ struct Sampler {
 
 /// Fills `sums` with the running sums of the probabilities of `row`, up to a common factor. What is NaN has none.
 fn accumulate(row: impl Iterator<Item = f64> + Clone, sums: &mut [f64]) {
-    let largest = row.clone().fold(f64::NEG_INFINITY, f64::max);
+    let largest = paced(row.clone(), 2).fold(f64::NEG_INFINITY, f64::max);
     let mut sum = 0.0;
-    for (x, out) in row.zip(sums) {
+    for (x, out) in paced(row.zip(sums), 8) {
         // Infinite logarithms share all there is.
         let weight = if x == largest { 1.0 } else { (x - largest).exp() };
         sum += if weight.is_nan() { 0.0 } else { weight };
@@ -94,10 +95,9 @@ impl Sampler {
         let sums = &mut cx.scratch::<f64>()?[..classes];
         let out = cx.output(0)?.slice::<T>()?;
         for (row, out) in out.chunks_exact_mut(self.samples.max(1)).enumerate() {
-            cx.cancel().check()?;
             Self::accumulated(input, row, sums)?;
             let total = sums[classes - 1];
-            for (i, out) in out.iter_mut().enumerate() {
+            for (i, out) in paced(out.iter_mut().enumerate(), 64) {
                 let at = draw.one(row * self.samples + i) * total;
                 *out = class(sums.partition_point(|sum| *sum <= at).min(classes - 1));
             }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use base::threads::paced;
 use base::{Result, Sequence, Tensor, Type, Value, axis_index, ensure};
 use ir::Fact;
 use op::types::{ANY_V1, ANY_V13, INDEX};
@@ -77,7 +78,7 @@ impl SplitToSequence {
             part(tensor, axis, range, shape)
         };
         let ranges = ranges(split, tensor.shape()[axis])?;
-        ranges.into_iter().map(|r| cut(r).map(Value::Tensor)).collect()
+        paced(ranges.into_iter(), 256).map(|r| cut(r).map(Value::Tensor)).collect()
     }
 }
 

@@ -127,7 +127,7 @@ impl Prepared for Kernel {
         let width = compared.len() / rows.max(1);
         let mut chosen = Vec::with_capacity(rows);
         for (row, out) in scores.chunks_exact_mut(columns).enumerate() {
-            cx.cancel().check()?;
+            base::threads::checkpoint();
             let compared = &compared[row * width..(row + 1) * width];
             chosen.push(if self.of.vector_count() == 0 { self.of.linear(compared, out) } else { self.of.vote(compared, out) });
         }

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use base::threads::pieces;
 use base::{Result, ensure};
 use gemm::{Epilogue, Mat, MatMut, Scalar, gemm, scratch_len};
 use simd::{Kernel, Simd, dispatch};
@@ -22,6 +23,9 @@ fn rows_at_once(keys: usize) -> usize {
 
 /// Up to this many queries are multiplied by keys as they lie, one by one.
 const FEW: usize = 2;
+
+/// Elements of keys or values between checkpoints.
+const PIECE: usize = 1 << 16;
 
 /// A type that attention is computed in.
 pub(crate) trait Computed: Real + Scalar<Acc = Self> {}
@@ -200,7 +204,10 @@ impl<A: Computed> Job<'_, A> {
         if let (true, Some(q), Some(k), Some(scores)) = (rows.len() <= FEW, cast(q), cast(k), cast_mut(&mut *scores)) {
             for (r, scores) in scores.chunks_exact_mut(keys.len()).enumerate() {
                 let q = &q[r * self.q.row..][..self.size];
-                dispatch(Dots { q, k, stride: self.k.row, scale: self.scale.f64() as f32, scores });
+                for piece in pieces(scores.len(), PIECE / self.size.max(1)) {
+                    let k = &k[piece.start * self.k.row..];
+                    dispatch(Dots { q, k, stride: self.k.row, scale: self.scale.f64() as f32, scores: &mut scores[piece] });
+                }
             }
             return Ok(());
         }
@@ -259,7 +266,11 @@ impl<A: Computed> Job<'_, A> {
         let v = self.v.from(image, kv, keys.start);
         if let (true, Some(v), Some(weights), Some(sums)) = (rows <= FEW, cast(v), cast(weights), cast_mut(&mut *sums)) {
             for (weights, sums) in weights.chunks_exact(keys.len()).zip(sums.chunks_exact_mut(self.v_size)) {
-                dispatch(WeightedSum { v, stride: self.v.row, weights, sums });
+                sums.fill(0.0);
+                for piece in pieces(weights.len(), PIECE / self.v_size.max(1)) {
+                    let v = &v[piece.start * self.v.row..];
+                    dispatch(WeightedSum { v, stride: self.v.row, weights: &weights[piece], sums });
+                }
             }
             return Ok(());
         }
@@ -306,7 +317,7 @@ impl Kernel for Dots<'_> {
     }
 }
 
-/// `sums = sum of weights[j] * v[j]`.
+/// `sums += sum of weights[j] * v[j]`.
 struct WeightedSum<'a> {
     v: &'a [f32],
     stride: usize,
@@ -327,6 +338,10 @@ impl Kernel for WeightedSum<'_> {
         let (wide, mut at) = (VECTORS * S::LANES, 0);
         while at + wide <= size {
             let mut sums = [s.zero(); VECTORS];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the sums hold `size` elements.
+                *sum = unsafe { s.load(self.sums.as_ptr().add(at + i * S::LANES)) };
+            }
             for (j, w) in self.weights.iter().enumerate() {
                 let w = s.splat(*w);
                 for (i, sum) in sums.iter_mut().enumerate() {
@@ -342,7 +357,8 @@ impl Kernel for WeightedSum<'_> {
         }
         while at < size {
             let n = S::LANES.min(size - at);
-            let mut sum = s.zero();
+            // SAFETY: the sums hold `n` elements from `at` on.
+            let mut sum = unsafe { s.load_partial(self.sums.as_ptr().add(at), n) };
             for (j, w) in self.weights.iter().enumerate() {
                 // SAFETY: each row of values holds `n` elements from `at` on.
                 sum = unsafe { s.fma(s.splat(*w), s.load_partial(self.v.as_ptr().add(j * self.stride + at), n), sum) };

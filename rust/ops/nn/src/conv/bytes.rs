@@ -1,6 +1,6 @@
 //! Convolution of 8-bit integers: products of weights and windows, exact in 32 bits; depthwise ones channel by channel.
 
-use base::threads::SharedMut;
+use base::threads::{Pace, SharedMut};
 use base::{DType, Element, Result, TensorRef, bail, ensure};
 use gemm::{ByteMat, ByteOutput, ByteTerms, Mat, byte_gemm, byte_scratch_len};
 
@@ -175,6 +175,7 @@ pub(super) fn depthwise<T: Byte>(
             // SAFETY: each plane belongs to one chunk.
             let sums = unsafe { sums.part(i * plane..(i + 1) * plane) };
             sums.fill(bias.map_or(0, |b| b[channel]));
+            let pace = Pace::default();
             for row in 0..rows {
                 let (oz, oy) = (row / h.output, row % h.output);
                 let sums = &mut sums[row * w.output..(row + 1) * w.output];
@@ -182,6 +183,7 @@ pub(super) fn depthwise<T: Byte>(
                     let at = |a: &crate::window::Axis, o: usize, k: usize| (a.start(o) + (k * a.dilation) as isize) as usize;
                     let source = &x[(at(&d, oz, kz) * h.input + at(&h, oy, ky)) * w.input..][..w.input];
                     for kx in 0..w.kernel {
+                        pace.spend(w.output / 2 + 4);
                         let weight = weights.get(channel * taps + (kz * h.kernel + ky) * w.kernel + kx) - zero_w;
                         let positions = w.positions(kx);
                         if positions.is_empty() {

@@ -1,5 +1,6 @@
 //! CausalConvWithState: each channel convolved with what came before, of which the last part is kept for the next call.
 
+use base::threads::{paced, pieces};
 use base::{DType, Result, ensure};
 use ir::Dim;
 use op::{Attrs, Infer, Kernels, Op, OpDef, Run, Stateless, TypeSet, since};
@@ -90,8 +91,11 @@ impl Stateless for CausalConv {
                 x.read(row * len, &mut line[kept..]);
                 w.read(channel * k, &mut weights);
                 out.fill(bias.map_or(0.0, |b| b.get::<f32>(channel)));
-                for (j, &weight) in weights.iter().enumerate() {
-                    out.iter_mut().zip(&line[j..]).for_each(|(out, x)| *out += weight * x);
+                for piece in pieces(len, 1 << 14) {
+                    for (j, &weight) in paced(weights.iter().enumerate(), piece.len() / 4) {
+                        let line = &line[j + piece.start..j + piece.end];
+                        out[piece.clone()].iter_mut().zip(line).for_each(|(out, x)| *out += weight * x);
+                    }
                 }
                 if self.silu {
                     simd::map_in_place(Silu, &mut out);

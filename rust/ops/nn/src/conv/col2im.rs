@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use base::threads::paced;
 use base::{DType, Result, Shape, bail, ensure};
 use ir::{Dim, Dims};
 use op::types::ANY_V13;
@@ -108,7 +109,7 @@ impl<A: Real> Prepared for Kernel<A> {
         };
         let (from, to) = scratch.split_at_mut(columns);
         let source = Numbers::of(cx.input(0)?)?;
-        from.iter_mut().enumerate().for_each(|(i, v)| *v = A::of(source.get(i)));
+        paced(from.iter_mut().enumerate(), 2).for_each(|(i, v)| *v = A::of(source.get(i)));
         to.fill(A::zero());
         if plane > 0 {
             let each = elements * positions;

@@ -4,7 +4,7 @@
 
 use std::marker::PhantomData;
 
-use base::threads::parallel_chunks_mut;
+use base::threads::{Pace, parallel_chunks_mut};
 use base::{Result, Shape, bail, ensure, error};
 use gemm::{Epilogue, Mat, MatMut, Operand, Step, gemm};
 use ir::Dims;
@@ -172,7 +172,9 @@ impl DeformConv {
         let offset = &image.offset[(part * taps + tap) * rank * places..][..rank * places];
         let mask = image.mask.map(|m| &m[(part * taps + tap) * places..][..places]);
         let mut place = [A::zero(); MAX_RANK];
+        let pace = Pace::default();
         for (i, out) in out.iter_mut().enumerate() {
+            pace.spend(32);
             let (mut o, mut k) = (i, tap);
             for axis in (0..rank).rev() {
                 let (at, of) = (o % e.output[axis], k % e.kernel[axis]);

@@ -142,6 +142,10 @@ impl Work<'_> {
             let more_passes = passes[i + 1..].iter().any(|p| !p.is_empty());
             let mut tap = 0;
             while tap < taps && !pass.is_empty() {
+                if tap > 0 {
+                    // A window of many taps.
+                    threads::checkpoint();
+                }
                 let fill = Fill { axes: &self.plan.axes, place, from, next, weights, per_tap: pass.len() * width, step: S::LANES };
                 let (filled, done) = s.vectorize(FillTaps { fill, first: tap, list: &mut *list });
                 tap = done;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use base::threads::{self, SharedMut, parallel_chunks_mut, parallel_for};
+use base::threads::{self, SharedMut, paced, parallel_chunks_mut, parallel_for};
 use base::{Result, ensure};
 
 use super::problem::{Problem, SPATIAL};
@@ -159,6 +159,7 @@ impl Visit for Chunk<'_> {
         let tile = self.target.tile();
         let weights = self.job.weights[tile.weights..].as_ptr();
         let bias = self.target.bias();
+        let work = self.job.problem.ic * self.job.problem.taps() * tile.blocks;
         let mut room: Room = [0.0; MAX_BLOCKS * MAX_POSITIONS * simd::MAX_LANES];
         let group = self.scratch[tile.group * self.job.problem.ic * self.rows.channel()..].as_ptr();
         for line in self.lines {
@@ -166,7 +167,8 @@ impl Visit for Chunk<'_> {
             let from = group.wrapping_add((z * self.rows.lines + y) * self.rows.line());
             // Tiles as even as can be, so that none is a thin rest.
             let tiles = w.output.div_ceil(S::POSITIONS);
-            for (x, end) in (0..tiles).map(|i| (i * w.output / tiles, (i + 1) * w.output / tiles)) {
+            let ends = (0..tiles).map(|i| (i * w.output / tiles, (i + 1) * w.output / tiles));
+            for (x, end) in paced(ends, work) {
                 let start = line * w.output + x;
                 let end_of_tile = self.target.end(s, start, &mut room);
                 let args = RowArgs { window: self.window, from: from.wrapping_add(x), weights, bias: bias.as_ptr(), end: end_of_tile };

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use base::threads::{Pace, pieces};
 use base::{DType, Result, Shape, TensorMut, TensorRef, bail, ensure};
 use gemm::{Batch, Epilogue, Mat, MatMut, Scalar, gemm_batched, scratch_len};
 use half::{bf16, f16};
@@ -21,6 +22,9 @@ pub(super) trait Sum: Scalar<Acc = Self> {
     fn put(from: &[Self], to: TensorMut<'_>) -> Result<()>;
 }
 
+/// Elements between checkpoints.
+const PIECE: usize = 1 << 15;
+
 macro_rules! read_and_write {
     ($s:ty; $($d:ident: $t:ty, $in:expr, $out:expr;)*) => {
         fn get(t: &TensorRef<'_>, i: usize) -> Result<Self> {
@@ -32,7 +36,12 @@ macro_rules! read_and_write {
 
         fn put(from: &[Self], to: TensorMut<'_>) -> Result<()> {
             match to.dtype() {
-                $(DType::$d => to.slice::<$t>()?.iter_mut().zip(from).for_each(|(to, v)| *to = $out(*v)),)*
+                $(DType::$d => {
+                    let to = to.slice::<$t>()?;
+                    for piece in pieces(to.len(), PIECE) {
+                        to[piece.clone()].iter_mut().zip(&from[piece]).for_each(|(to, v)| *to = $out(*v));
+                    }
+                })*
                 other => bail!(NotImplemented, "Einsum has no kernel for {other}"),
             }
             Ok(())
@@ -219,11 +228,16 @@ fn arrange<S: Sum>(
         }
         offset
     };
+    let pace = Pace::default();
     for (i, out) in out.iter_mut().enumerate() {
+        pace.spend(16);
         let start = offset(i, &kept);
         *out = match count {
             1 => get(start)?,
-            _ => (0..count).try_fold(S::default(), |sum, j| Ok::<S, base::Error>(sum.plus(get(start + offset(j, &summed))?)))?,
+            _ => (0..count).try_fold(S::default(), |sum, j| {
+                pace.spend(8);
+                Ok::<S, base::Error>(sum.plus(get(start + offset(j, &summed))?))
+            })?,
         };
     }
     Ok(())

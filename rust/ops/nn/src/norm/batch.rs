@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use base::threads::paced;
 use base::{DType, Result, Shape, ensure};
 use ir::Dims;
 use op::types::{FLOATS, FLOATS_V1};
@@ -142,7 +143,7 @@ impl<A: Real> Kernel<A> {
         let mut each_piece = |f: &mut dyn FnMut(&[A])| {
             for image in 0..split.images {
                 let start = (image * split.channels + channel) * split.spatial;
-                for piece in (0..split.spatial).step_by(PIECE) {
+                for piece in paced((0..split.spatial).step_by(PIECE), PIECE) {
                     f(x.row(start + piece..start + (piece + PIECE).min(split.spatial), buffer));
                 }
             }

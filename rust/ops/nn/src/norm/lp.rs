@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use base::threads::paced;
 use base::{ErrorKind, Result, Shape, axis_index, bail, ensure};
 use op::types::{FLOATS, FLOATS_V1};
 use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Sizes, since};
@@ -68,7 +69,7 @@ impl<A: Real> Kernel<A> {
         let (before, after) = rest.split_at_mut(COLUMNS);
         let (norms, at) = (&mut norms[..width], |k: usize| start + k * inner + column);
         norms.fill(A::zero());
-        for k in 0..len {
+        for k in paced(0..len, width + 8) {
             let x = x.row(at(k)..at(k) + width, before);
             let add = |(n, x): (&mut A, &A)| *n += if self.op.squares { *x * *x } else { x.abs() };
             norms.iter_mut().zip(x).for_each(add);
@@ -76,7 +77,7 @@ impl<A: Real> Kernel<A> {
         if self.op.squares {
             norms.iter_mut().for_each(|n| *n = n.sqrt());
         }
-        for k in 0..len {
+        for k in paced(0..len, width + 8) {
             let x = x.row(at(k)..at(k) + width, before);
             let divide = |y: &mut [A]| {
                 let each = |(y, (x, n)): (&mut A, (&A, &A))| *y = if *n == A::zero() { *n } else { *x / *n };
@@ -90,7 +91,7 @@ impl<A: Real> Kernel<A> {
     /// Divides the row `start..start + len`, a piece at a time.
     fn row(&self, x: Floats<'_>, y: &FloatsMut<'_>, start: usize, len: usize, scratch: &mut [A]) {
         let (before, after) = scratch.split_at_mut(COLUMNS);
-        let pieces = || (0..len).step_by(COLUMNS).map(|p| start + p..start + (p + COLUMNS).min(len));
+        let pieces = || paced((0..len).step_by(COLUMNS), COLUMNS).map(|p| start + p..start + (p + COLUMNS).min(len));
         let size = |x: &[A]| if self.op.squares { A::sum_of_squares(x) } else { A::sum_of_sizes(x) };
         let sum = A::of(pieces().map(|p| size(x.row(p, before)).f64()).sum());
         let norm = if self.op.squares { sum.sqrt() } else { sum };

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use base::threads::Pace;
 use base::{Result, Shape, bail, ensure};
 use op::types::{FLOATS, FLOATS_V1};
 use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Sizes, since};
@@ -80,7 +81,9 @@ impl<A: Real> Kernel<A> {
         let (before, after) = ((self.op.size - 1) / 2, self.op.size / 2);
         let (squares, rest) = scratch.split_at_mut(TILE);
         let (row, out) = rest.split_at_mut(TILE);
+        let pace = Pace::default();
         for c in 0..channels {
+            pace.spend(width * (self.op.size.min(channels) + 4) / 4);
             let sums = &mut squares[..width];
             sums.fill(A::zero());
             for neighbour in c.saturating_sub(before)..c.saturating_add(after + 1).min(channels) {

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use base::threads::paced;
 use base::{DType, ErrorKind, Result, Shape, Strides, axis_index, dense_strides, ensure};
 use ir::{Attribute, Fact, Graph, Node};
 use op::types::{FLOATS, FLOATS_V1};
@@ -126,7 +127,8 @@ impl<A: Real> Kernel<A> {
         let (len, run) = (inner.len(), inner.run());
         let pieces = || {
             let runs = (0..len).step_by(run).map(|i| start + inner.offset(i));
-            runs.flat_map(move |at| (0..run).step_by(PIECE).map(move |p| at + p..at + (p + PIECE).min(run)))
+            let pieces = runs.flat_map(move |at| (0..run).step_by(PIECE).map(move |p| at + p..at + (p + PIECE).min(run)));
+            paced(pieces, run.min(PIECE) + 16)
         };
         let n = len as f64;
         let mean = A::of(pieces().map(|p| A::sum_of(x.row(p, before)).f64()).sum::<f64>() / n);

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use base::threads::pieces;
 use base::{Layout, Result, Shape, ensure};
 use ir::{Dim, Fact};
 use op::types::{FLOATS, FLOATS_V1};
@@ -80,8 +81,8 @@ impl<A: Real> GlobalKernel<A> {
         if lanes == 1 {
             result[0] = self.row(x, start, len, buffer);
         } else {
-            for piece in (0..len * lanes).step_by(PIECE) {
-                let range = start + piece..start + (piece + PIECE).min(len * lanes);
+            for piece in pieces(len * lanes, PIECE) {
+                let range = start + piece.start..start + piece.end;
                 for vector in x.row::<A>(range, buffer).chunks_exact(lanes) {
                     result.iter_mut().zip(vector).for_each(|(r, v)| *r = self.reduction.fold(*r, *v));
                 }
@@ -92,7 +93,7 @@ impl<A: Real> GlobalKernel<A> {
 
     /// Reduces one dense channel: pieces by whole-row functions, added in order.
     fn row(&self, x: Source<'_>, start: usize, len: usize, buffer: &mut [A]) -> A {
-        let pieces = (0..len).step_by(PIECE).map(|p| start + p..start + (p + PIECE).min(len));
+        let pieces = pieces(len, PIECE).map(|p| start + p.start..start + p.end);
         pieces.fold(self.reduction.start(), |sum, range| {
             let row = x.row::<A>(range, buffer);
             match self.reduction {

@@ -1,6 +1,6 @@
 //! MaxPool with the places of the greatest elements.
 
-use base::threads::SharedMut;
+use base::threads::{Pace, SharedMut};
 use base::{DType, Result, Shape, ensure};
 use op::{Prepare, Prepared, Run};
 
@@ -79,13 +79,16 @@ impl PlacesKernel {
         let (channels, blocks) = (shape[1], shape[1].div_ceil(lanes));
         let want = (shape[0] * blocks * lanes * input, shape[0] * blocks * lanes * output, shape[0] * channels * output);
         ensure!((x.len(), y.len(), places.len()) == want, Fail, "a pooling of {} elements, not {want:?}", x.len());
+        let taps: usize = axes.iter().map(|a| a.kernel).product();
         for_rows::<f32>(&mut [], 0, shape[0] * blocks * lanes, 1, &|_, range| {
+            let pace = Pace::default();
             for row in range {
                 // Lanes of one block follow each other: a row is a channel, or padding.
                 let (image, c) = (row / (blocks * lanes), row % (blocks * lanes));
                 let first = (image * blocks + c / lanes) * lanes;
                 let channel = Channel { axes, x, start: first * input + c % lanes, step: lanes };
                 for o in 0..output {
+                    pace.spend(8 * taps + 16);
                     let (value, place) = if c < channels { channel.greatest::<A>(o) } else { (A::zero(), 0) };
                     // SAFETY: each channel belongs to one chunk, and so do the places of its results.
                     unsafe {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use base::threads::SharedMut;
+use base::threads::{Pace, SharedMut};
 use base::{DType, Layout, Result, Shape, TensorMut, TensorRef, ensure};
 use op::{Prepare, Prepared, Run, Sizes};
 use smallvec::SmallVec;
@@ -234,7 +234,9 @@ impl<A: Real> RowsKernel<A> {
 
 /// Folds one row of the input into a row of windows.
 fn fold_row<A: Real>(reduction: Reduction, axis: &Axis, lanes: usize, x: &[A], sums: &mut [A]) {
+    let pace = Pace::default();
     for tap in 0..axis.kernel {
+        pace.spend(4 * axis.output * lanes);
         let positions = axis.positions(tap);
         let at = |o: usize| (axis.start(o) + (tap * axis.dilation) as isize) as usize;
         for o in positions {

@@ -1,5 +1,6 @@
 //! MaxUnpool: elements put back where MaxPool found them, zeros elsewhere.
 
+use base::threads::{Pace, parallel_chunks_mut};
 use base::{DType, Result, Shape, bail, ensure};
 use half::{bf16, f16};
 use ir::{Dim, Dims};
@@ -95,9 +96,11 @@ fn scatter<T: base::Element>(cx: &Run<'_>, natural: &[usize], shape: &[usize]) -
     let (x, places) = (cx.input(0)?.slice::<T>()?, cx.input(1)?.slice::<i64>()?);
     ensure!(x.len() == places.len(), InvalidArgument, "{} places for {} elements", places.len(), x.len());
     let y = cx.output(0)?.slice::<T>()?;
-    y.fill(T::default());
+    parallel_chunks_mut(y, 1 << 16, &|_, part| part.fill(T::default()));
+    let pace = Pace::default();
     let total: usize = natural.iter().product();
     for (x, place) in x.iter().zip(places) {
+        pace.spend(8 * natural.len());
         let Some(mut place_left) = usize::try_from(*place).ok().filter(|p| *p < total) else {
             bail!(InvalidArgument, "place {place} is outside of an output of shape {}", Shape::from(natural));
         };

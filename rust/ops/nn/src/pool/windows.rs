@@ -1,6 +1,7 @@
 //! Windows of `f32` in vectors: of channels side by side, or of positions side by side. Each result is folded in a register, row by row and
 //! tap by tap.
 
+use base::threads::Pace;
 use simd::{Kernel, Simd, dispatch};
 
 use super::Reduction;
@@ -53,8 +54,9 @@ impl Fold<'_> {
         let (first, last) = (axis.positions(0), axis.positions(axis.kernel - 1));
         let inner = first.start.max(last.start)..first.end.min(last.end);
         let by_channels = self.lanes.is_multiple_of(S::LANES);
-        let mut o = 0;
+        let (mut o, pace) = (0, Pace::default());
         while o < axis.output {
+            pace.spend(2 + self.rows.len() * axis.kernel * (self.lanes / S::LANES).max(1));
             let room = if inner.contains(&o) { inner.end - o } else { 0 };
             if by_channels && room >= POSITIONS {
                 for lane in (0..self.lanes).step_by(S::LANES) {

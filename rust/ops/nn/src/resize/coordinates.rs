@@ -1,5 +1,6 @@
 //! Where the elements of a resized axis come from.
 
+use base::threads::pieces;
 use base::{Result, bail, ensure};
 
 /// How a position of the output is taken back to the input.
@@ -141,7 +142,7 @@ impl AxisPlan {
     pub(super) fn table(&self, rules: &Rules) -> Result<Table> {
         ensure!(self.input > 0 || self.output == 0, InvalidArgument, "an axis of no elements cannot become one of {}", self.output);
         let mut table = Table::default();
-        for x in 0..self.output {
+        for x in pieces(self.output, 1 << 12).flatten() {
             let source = self.source(rules.transform, x as f64);
             let outside = rules.transform == Transform::TfCropAndResize && !(0.0..=self.input as f64 - 1.0).contains(&source);
             table.outside.push(outside);
@@ -159,7 +160,7 @@ impl AxisPlan {
             let mut taps = (i * table.taps..(i + 1) * table.taps).map(|t| (table.from[t], table.weights[t]));
             taps.clone().all(|(from, weight)| weight == 0.0 || from == i) && taps.any(|(_, weight)| weight == 1.0)
         };
-        table.same = self.input == self.output && (0..self.output).all(|i| same(i) && !table.outside[i]);
+        table.same = self.input == self.output && pieces(self.output, 1 << 12).flatten().all(|i| same(i) && !table.outside[i]);
         Ok(table)
     }
 
@@ -175,7 +176,7 @@ impl AxisPlan {
         let taps = (2 - 2 * first) as usize;
         let (base, ratio) = (source.floor(), source - source.floor());
         let start = table.weights.len();
-        for t in 0..taps {
+        for t in pieces(taps, 1 << 12).flatten() {
             let i = (first + t as isize) as f64;
             let inside = (0.0..self.input as f64).contains(&(base + i));
             let weight = if rules.exclude_outside && !inside { 0.0 } else { kernel((i - ratio) * scale) };

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::threads::SharedMut;
+use base::threads::{Pace, SharedMut, pieces};
 use base::{DType, Element, Result, Shape, Strings, TensorMut, TensorRef, bail, ensure};
 use half::{bf16, f16};
 use op::{Prepare, Prepared, Run, Sizes};
@@ -194,7 +194,7 @@ impl Kernel {
             DType::F32 => self.blend::<f32>(tables, cx, x.slice()?, y.slice()?),
             _ => {
                 let (len, x) = (x.len(), crate::number::Numbers::of(x)?);
-                let wide: Vec<f32> = (0..len).map(|i| x.get(i) as f32).collect();
+                let wide: Vec<f32> = pieces(len, PIECE).flatten().map(|i| x.get(i) as f32).collect();
                 let mut result = vec![0.0; y.len()];
                 self.blend::<f32>(tables, cx, &wide, &mut result)?;
                 crate::number::write(&result, y)
@@ -250,6 +250,9 @@ fn source_row(tables: &Tables, outer: &[Table], mut row: usize) -> Option<usize>
     Some(source)
 }
 
+/// Elements between checkpoints.
+const PIECE: usize = 1 << 14;
+
 /// Resizes the middle axis of `[outer, len, inner]`.
 fn blend_axis<A: Real>(table: &Table, sizes: [usize; 3], from: &[A], to: &mut [A], extrapolation: A) -> Result<()> {
     let ([outer, len, inner], count) = (sizes, table.outside.len());
@@ -268,8 +271,9 @@ fn blend_axis<A: Real>(table: &Table, sizes: [usize; 3], from: &[A], to: &mut [A
 /// infinite.
 fn blend_rows<A: Real>(table: &Table, source: &[A], target: &mut [A], inner: usize, extrapolation: A) {
     let mut terms: SmallVec<[(usize, A); 8]> = SmallVec::new();
-    let taps = table.taps;
+    let (taps, pace) = (table.taps, Pace::default());
     for (i, target) in target.chunks_exact_mut(inner).enumerate() {
+        pace.spend(4 * taps + 4);
         if table.outside[i] {
             target.fill(extrapolation);
             continue;
@@ -284,12 +288,18 @@ fn blend_rows<A: Real>(table: &Table, source: &[A], target: &mut [A], inner: usi
         terms.extend(each);
         match (cast::<A, f32>(source), cast_mut::<A, f32>(target)) {
             (Some(source), Some(target)) => {
-                let terms = terms.iter().map(|(f, w)| (&source[*f..f + inner], w.f64() as f32)).collect::<SmallVec<[_; 8]>>();
-                dispatch(WeightedRows { terms: &terms, target });
+                for piece in pieces(inner, PIECE) {
+                    let part = |(f, w): &(usize, A)| (&source[f + piece.start..f + piece.end], w.f64() as f32);
+                    let terms = terms.iter().map(part).collect::<SmallVec<[_; 8]>>();
+                    dispatch(WeightedRows { terms: &terms, target: &mut target[piece] });
+                }
             }
             _ => {
                 target.fill(A::zero());
-                terms.iter().for_each(|(f, w)| target.iter_mut().zip(&source[*f..f + inner]).for_each(|(t, s)| *t += *s * *w));
+                for (f, w) in &terms {
+                    pace.spend(inner);
+                    target.iter_mut().zip(&source[*f..f + inner]).for_each(|(t, s)| *t += *s * *w);
+                }
             }
         }
     }

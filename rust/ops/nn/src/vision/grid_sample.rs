@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use base::threads::Pace;
 use base::{DType, Result, Shape, bail, ensure};
 use ir::Dims;
 use op::types::{ANY_V1, ANY_V13, FLOATS, FLOATS_V1};
@@ -231,10 +232,12 @@ impl<A: Real> Prepared for Kernel<A> {
         for_rows::<u8>(&mut [], 0, x_shape[0] * places, 256, &|_, range| {
             // Up to three axes of cubic taps need no memory of their own.
             let mut list: smallvec::SmallVec<[(usize, A); 64]> = smallvec::SmallVec::from_elem((0, A::zero()), most);
+            let pace = Pace::default();
             for i in range {
                 let (image, place) = (i / places, i % places);
                 let count = if plane == 0 { 0 } else { self.gather(grid, i, spatial, &mut list) };
                 for c in 0..channels {
+                    pace.spend(4 * count + 4);
                     let start = (image * channels + c) * plane;
                     let sum: A = list[..count].iter().map(|(offset, weight)| x.get::<A>(start + offset) * *weight).sum();
                     // SAFETY: each place belongs to one chunk.

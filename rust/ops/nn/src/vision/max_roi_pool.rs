@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use base::threads::Pace;
 use base::{Result, Shape, bail, ensure};
 use ir::{Dim, Dims};
 use op::types::{FLOATS, FLOATS_V1};
@@ -83,12 +84,14 @@ impl<A: Real> Prepared for Kernel<A> {
             for i in range {
                 let (r, c) = (i / channels, i % channels);
                 let corner = |k: usize| (rois.get::<A>(r * 5 + k) * A::of(self.op.scale.into())).round();
+                let pace = Pace::default();
                 let plane = (rois.get::<f64>(r * 5) as usize * channels + c) * height * width;
                 for (py, px) in (0..rows).flat_map(|py| (0..cols).map(move |px| (py, px))) {
                     let (ys, xs) = (cell(corner(2), corner(4), py, rows, height), cell(corner(1), corner(3), px, cols, width));
                     // A cell of no element is 0.
                     let mut best = if ys.is_empty() || xs.is_empty() { A::zero() } else { A::neg_infinity() };
                     for at in ys.flat_map(|y| xs.clone().map(move |x| y * width + x)) {
+                        pace.spend(2);
                         let v = x.get::<A>(plane + at);
                         best = if v > best || v.is_nan() { v } else { best };
                     }

@@ -1,5 +1,6 @@
 //! NonMaxSuppression: the boxes with the best scores that do not overlap too much.
 
+use base::threads::Pace;
 use base::{DType, Result, Shape, bail, ensure};
 use ir::Dim;
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
@@ -98,18 +99,22 @@ impl NonMaxSuppression {
         let least = cx.optional(4)?.map(|t| t.scalar::<f32>()).transpose()?;
         let (boxes, scores) = (boxes.slice::<f32>()?, scores.slice::<f32>()?);
         let mut chosen = Vec::new();
+        let pace = Pace::default();
         for (image, class) in (0..images).flat_map(|i| (0..classes).map(move |c| (i, c))).filter(|_| most > 0) {
-            cx.cancel().check()?;
             let scores = &scores[(image * classes + class) * count..][..count];
             let bounds = |i: usize| self.bounds(&boxes[(image * count + i) * 4..][..4]);
             let mut order: Vec<usize> = (0..count).filter(|i| least.is_none_or(|least| scores[*i] > least)).collect();
-            order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
+            order.sort_by(|a, b| {
+                pace.spend(8);
+                scores[*b].total_cmp(&scores[*a]).then(a.cmp(b))
+            });
             let mut kept: Vec<Bounds> = Vec::new();
             for i in order {
                 if kept.len() == most {
                     break;
                 }
                 let candidate = bounds(i);
+                pace.spend(4 * kept.len() + 8);
                 if !kept.iter().any(|k| k.overlaps(&candidate, threshold)) {
                     kept.push(candidate);
                     chosen.push([image as i64, class as i64, i as i64]);

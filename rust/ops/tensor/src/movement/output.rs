@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use base::threads::paced;
 use base::{DType, Result, Shape, Strings, TensorMut, TensorRef, ensure, error};
 use op::Run;
 
@@ -72,7 +73,7 @@ impl<'a> Output<'a> {
         let len = Shape::checked_len(shape).unwrap_or(usize::MAX);
         base::ensure_room(len.saturating_mul(size_of::<&str>()))?;
         list.try_reserve_exact(len).map_err(|_| error!(Fail, "there is no memory for strings of shape {shape}"))?;
-        list.resize(len, "");
+        list.extend(paced(std::iter::repeat_n("", len), 2));
         Ok(Self { dtype: DType::String, whole: Region::dense(shape), storage: Storage::Strings(list) })
     }
 
@@ -100,7 +101,7 @@ impl<'a> Output<'a> {
         match &mut self.storage {
             Storage::Strings(list) => {
                 let strings = input.strings()?;
-                source.elements().zip(target.elements()).for_each(|(f, t)| list[t] = strings.get(f));
+                paced(source.elements().zip(target.elements()), 16).for_each(|(f, t)| list[t] = strings.get(f));
                 Ok(())
             }
             _ => self.copy_numbers(input, source, target),
@@ -192,7 +193,7 @@ impl<'a> Output<'a> {
     pub(crate) fn zero(&mut self, target: &Region) -> Result<()> {
         static ZEROS: [u64; 2] = [0; 2];
         if let Storage::Strings(list) = &mut self.storage {
-            inside(target, &self.whole).map(|()| target.elements().for_each(|t| list[t] = ""))?;
+            inside(target, &self.whole).map(|()| paced(target.elements(), 8).for_each(|t| list[t] = ""))?;
             return Ok(());
         }
         // SAFETY: sixteen aligned zero bytes are one element of every type that is not a string.

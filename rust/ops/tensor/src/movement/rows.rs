@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use base::threads::{SharedMut, parallel_for, try_parallel_for};
+use base::threads::{SharedMut, paced, parallel_for, try_parallel_for};
 use base::{Result, TensorRef, ensure, error};
 
 use super::output::Storage;
@@ -40,7 +40,7 @@ impl<'a> Output<'a> {
             }
             Storage::Strings(list) => {
                 let strings = input.strings()?;
-                list.chunks_exact_mut(row).zip(source(0..rows.count)).try_for_each(|(to, f)| {
+                paced(list.chunks_exact_mut(row).zip(source(0..rows.count)), 16 * row).try_for_each(|(to, f)| {
                     let f = rows.checked(f?)?;
                     to.iter_mut().zip(f * row..).for_each(|(t, i)| *t = strings.get(i));
                     Ok(())

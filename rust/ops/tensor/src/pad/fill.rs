@@ -1,6 +1,6 @@
 //! Writing a padded tensor row by row.
 
-use base::threads::parallel_chunks_mut;
+use base::threads::{parallel_chunks_mut, pieces};
 use base::{Result, TensorRef};
 use smallvec::SmallVec;
 
@@ -93,7 +93,7 @@ impl Rows<'_> {
         parallel_chunks_mut(to, per_chunk * inner.out, &|chunk, part| {
             for (i, to) in part.chunks_exact_mut(inner.out).enumerate() {
                 let Some(row) = self.row(chunk * per_chunk + i) else {
-                    to.fill(value);
+                    write_piece((Piece::Fill, 0, to.len()), &[], to, value);
                     continue;
                 };
                 let from = &from[row * inner.len..][..inner.len];
@@ -108,12 +108,17 @@ impl Rows<'_> {
     }
 }
 
+/// Elements between checkpoints.
+const AT_ONCE: usize = 1 << 15;
+
 fn write_piece<T: Copy>((piece, at, len): (Piece, usize, usize), from: &[T], to: &mut [T], value: T) {
-    let to = &mut to[at..][..len];
-    match piece {
-        Piece::Fill => to.fill(value),
-        Piece::Copy(start) => to.copy_from_slice(&from[start..][..len]),
-        Piece::Repeat(i) => to.fill(from[i]),
-        Piece::Reverse(last) => to.iter_mut().zip(from[..=last].iter().rev()).for_each(|(t, f)| *t = *f),
+    for part in pieces(len, AT_ONCE) {
+        let to = &mut to[at + part.start..at + part.end];
+        match piece {
+            Piece::Fill => to.fill(value),
+            Piece::Copy(start) => to.copy_from_slice(&from[start + part.start..][..part.len()]),
+            Piece::Repeat(i) => to.fill(from[i]),
+            Piece::Reverse(last) => to.iter_mut().zip(from[..=last - part.start].iter().rev()).for_each(|(t, f)| *t = *f),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! ScatterElements, and Scatter before it: each update goes to its own place, but for `axis`, where an index says.
 
-use base::threads::{SharedMut, try_parallel_for};
+use base::threads::{Pace, SharedMut, try_parallel_for};
 use base::{Result, axis_index, ensure};
 use op::types::{ANY_V1, ANY_V13, INDEX};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, deprecated, since};
@@ -110,7 +110,9 @@ impl Scatter for Targets<'_> {
             let range = chunk * grain..((chunk + 1) * grain).min(size);
             let (axes, origin) = self.part(free, range);
             let mut walk = Walk::new(&axes, origin, 0);
+            let pace = Pace::default();
             for _ in 0..axes.iter().map(|a| a.len).product() {
+                pace.spend(8);
                 let [i, place] = walk.at.map(|c| c as usize);
                 let at = place + self.indices.at(i, self.len)? * self.stride;
                 ensure!(at < out.len(), Fail, "place {at} lies outside of {} elements", out.len());

@@ -1,6 +1,6 @@
 //! ScatterND: tuples of indices name the elements or sub-tensors of `data` that updates go to.
 
-use base::threads::{SharedMut, try_parallel_for};
+use base::threads::{Pace, SharedMut, try_parallel_for};
 use base::{Result, Shape, ensure};
 use ir::Dim;
 use op::types::{ANY_V1, ANY_V13};
@@ -83,7 +83,9 @@ impl Scatter for Targets<'_> {
         let out = SharedMut::new(out);
         try_parallel_for(row.div_ceil(grain), &|chunk| {
             let columns = chunk * grain..((chunk + 1) * grain).min(row);
+            let pace = Pace::default();
             for t in 0..self.count {
+                pace.spend(8 + columns.len());
                 let start = self.tuples.row(t)? * row;
                 // SAFETY: chunks take different columns of every row.
                 let target = unsafe { out.part(start + columns.start..start + columns.end) };

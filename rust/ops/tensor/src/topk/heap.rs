@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use base::threads::{SharedMut, parallel_for};
+use base::threads::{Pace, SharedMut, parallel_for, pieces};
 use base::{Result, TensorMut, TensorRef, ensure};
 
 use super::Lines;
@@ -27,9 +27,9 @@ pub(super) fn select<T: Ordered>(x: TensorRef<'_>, lines: &Lines, values: Tensor
             let (o, i) = (line / inner, line % inner);
             let x = &x[o * n * inner + i..];
             let start = o * k * inner + i;
-            let heap = Heap { x, inner, k, largest: lines.largest, slots: &indices, start };
+            let heap = Heap { x, inner, k, largest: lines.largest, slots: &indices, start, pace: Pace::default() };
             heap.choose(n);
-            for r in 0..k {
+            for r in pieces(k, PIECE).flatten() {
                 let at = start + r * inner;
                 // SAFETY: lines have no slot in common, and each line is in one chunk.
                 unsafe { values.part(at..at + 1)[0] = *heap.element(heap.get(r)) };
@@ -47,7 +47,11 @@ struct Heap<'a, T> {
     largest: bool,
     slots: &'a SharedMut<'a, i64>,
     start: usize,
+    pace: Pace,
 }
+
+/// Elements between checkpoints, in loops over all.
+const PIECE: usize = 1 << 15;
 
 impl<T: Ordered> Heap<'_, T> {
     fn get(&self, r: usize) -> i64 {
@@ -74,6 +78,8 @@ impl<T: Ordered> Heap<'_, T> {
 
     /// Whether index `a` comes after index `b` in the result.
     fn worse(&self, a: i64, b: i64) -> bool {
+        // Elements far from each other are waited for.
+        self.pace.spend(16);
         let (x, y) = (self.element(a), self.element(b));
         self.beats(y, x) || (a > b && !self.beats(x, y))
     }
@@ -100,17 +106,19 @@ impl<T: Ordered> Heap<'_, T> {
 
     /// Leaves the best of `n` elements in the slots, the best first.
     fn choose(&self, n: usize) {
-        (0..self.k).for_each(|r| self.set(r, r as i64));
+        pieces(self.k, PIECE).flatten().for_each(|r| self.set(r, r as i64));
         if self.k == n && self.inner == 1 {
             return self.sort();
         }
         (0..self.k / 2).rev().for_each(|r| self.sink(r, self.get(r), self.k));
         let mut worst = *self.element(self.get(0));
-        for i in self.k..n {
-            // A later element that equals the worst does not replace it.
-            if self.beats(&self.x[i * self.inner], &worst) {
-                self.sink(0, i as i64, self.k);
-                worst = *self.element(self.get(0));
+        for piece in pieces(n - self.k, PIECE) {
+            for i in piece.start + self.k..piece.end + self.k {
+                // A later element that equals the worst does not replace it.
+                if self.beats(&self.x[i * self.inner], &worst) {
+                    self.sink(0, i as i64, self.k);
+                    worst = *self.element(self.get(0));
+                }
             }
         }
         self.sort();

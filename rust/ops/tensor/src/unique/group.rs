@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use base::threads::Pace;
 use base::{Result, error};
 
 use super::Slices;
@@ -22,10 +23,17 @@ pub(super) struct Groups {
 /// `Fail` when there is no memory for the lists.
 pub(super) fn group(slices: Slices, sorted: bool, compare: impl Fn(usize, usize) -> Ordering) -> Result<Groups> {
     let Slices { outer, len, inner } = slices;
+    let pace = Pace::default();
     let compare_slices = |a: usize, b: usize| {
+        // Slices far from each other are waited for; most differ at once.
+        pace.spend(16);
         let element = |slice: usize, o: usize, i: usize| (o * len + slice) * inner + i;
         let pairs = (0..outer).flat_map(|o| (0..inner).map(move |i| (o, i)));
-        pairs.map(|(o, i)| compare(element(a, o, i), element(b, o, i))).find(|c| c.is_ne()).unwrap_or(Ordering::Equal)
+        let orders = pairs.map(|(o, i)| {
+            pace.spend(4);
+            compare(element(a, o, i), element(b, o, i))
+        });
+        orders.into_iter().find(|c| c.is_ne()).unwrap_or(Ordering::Equal)
     };
     let mut order: Vec<usize> = list(len)?;
     order.extend(0..len);
@@ -51,11 +59,21 @@ fn by_first_slice(groups: &mut Groups) -> Result<()> {
     let count = groups.first.len();
     let mut order: Vec<usize> = list(count)?;
     order.extend(0..count);
-    order.sort_unstable_by_key(|&g| groups.first[g]);
+    let pace = Pace::default();
+    order.sort_unstable_by_key(|&g| {
+        pace.spend(8);
+        groups.first[g]
+    });
     let mut place = list(count)?;
     place.resize(count, 0i64);
-    order.iter().enumerate().for_each(|(new, &old)| place[old] = new as i64);
-    groups.inverse.iter_mut().for_each(|g| *g = place[*g as usize]);
+    for (new, &old) in order.iter().enumerate() {
+        pace.spend(4);
+        place[old] = new as i64;
+    }
+    for group in &mut groups.inverse {
+        pace.spend(4);
+        *group = place[*group as usize];
+    }
     groups.first = order.iter().map(|&g| groups.first[g]).collect();
     groups.counts = order.iter().map(|&g| groups.counts[g]).collect();
     Ok(())
