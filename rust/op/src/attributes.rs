@@ -6,18 +6,31 @@ use std::collections::BTreeSet;
 use base::{DType, Result, Tensor, bail, error};
 use ir::{Attribute, Attributes, Node};
 
+/// An attribute that an operator asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its name.
+    pub name: String,
+    /// Its kind, as ONNX names it: `INT`, `FLOATS` …
+    pub kind: &'static str,
+    /// Whether there is no node without it.
+    pub required: bool,
+}
+
 /// The attributes of a node, as an operator's `load` reads them. Those it does not read are an error.
 pub struct Attrs<'a> {
     node: &'a Node,
     read: RefCell<BTreeSet<&'a str>>,
     /// The defaults of attributes that were not given, if somebody wants to know.
     defaults: Option<RefCell<Attributes>>,
+    /// What was asked for, if somebody wants to know.
+    asked: Option<RefCell<Vec<Asked>>>,
 }
 
 impl<'a> Attrs<'a> {
     /// The attributes of `node`.
     pub fn new(node: &'a Node) -> Self {
-        Self { node, read: RefCell::default(), defaults: None }
+        Self { node, read: RefCell::default(), defaults: None, asked: None }
     }
 
     /// The attributes of `node`, keeping the defaults of those that are not given.
@@ -28,6 +41,23 @@ impl<'a> Attrs<'a> {
     /// The defaults that were read in place of attributes.
     pub(crate) fn into_defaults(self) -> Attributes {
         self.defaults.map(RefCell::into_inner).unwrap_or_default()
+    }
+
+    /// The attributes of `node`, keeping what is asked for.
+    pub(crate) fn asking(node: &'a Node) -> Self {
+        Self { asked: Some(RefCell::default()), ..Self::new(node) }
+    }
+
+    /// What was asked for, in order.
+    pub(crate) fn into_asked(self) -> Vec<Asked> {
+        self.asked.map(RefCell::into_inner).unwrap_or_default()
+    }
+
+    fn ask(&self, name: &str, kind: &'static str) {
+        let Some(mut asked) = self.asked.as_ref().map(RefCell::borrow_mut) else { return };
+        if !asked.iter().any(|a| a.name == name) {
+            asked.push(Asked { name: name.to_owned(), kind, required: false });
+        }
     }
 
     /// `given`, or `default` in its place.
@@ -93,13 +123,17 @@ impl<'a> Attrs<'a> {
         let _ = self.get(name);
     }
 
-    fn typed<T>(&self, name: &str, kind: &str, pick: impl FnOnce(&'a Attribute) -> Option<T>) -> Result<Option<T>> {
+    fn typed<T>(&self, name: &str, kind: &'static str, pick: impl FnOnce(&'a Attribute) -> Option<T>) -> Result<Option<T>> {
+        self.ask(name, kind);
         let Some(attribute) = self.get(name) else { return Ok(None) };
         let value = pick(attribute);
         value.map(Some).ok_or_else(|| error!(InvalidGraph, "attribute '{name}' must be of kind {kind}, not {}", attribute.kind()))
     }
 
     fn required<T>(&self, name: &str, value: Option<T>) -> Result<T> {
+        if let Some(mut asked) = self.asked.as_ref().map(RefCell::borrow_mut) {
+            asked.iter_mut().filter(|a| a.name == name).for_each(|a| a.required = true);
+        }
         value.ok_or_else(|| error!(InvalidGraph, "Required attribute '{name}' is missing"))
     }
 
@@ -187,6 +221,7 @@ impl<'a> Attrs<'a> {
 
     /// Which of the node's graphs is attribute `name`.
     pub fn subgraph(&self, name: &str) -> Result<usize> {
+        self.ask(name, "GRAPH");
         let place = self.node.subgraphs.iter().position(|s| s.attribute == name);
         self.required(name, place)
     }

@@ -3,6 +3,8 @@
 use base::{DType, Result, Type, bail, ensure, error};
 use ir::{Dim, Dims, Fact, Node, Symbols};
 
+use crate::Since;
+
 /// How many axes a tensor may have whose shape is computed.
 pub const MAX_RANK: usize = 1 << 10;
 
@@ -22,13 +24,35 @@ pub struct Infer<'a> {
     symbols: &'a mut Symbols,
     subgraphs: &'a dyn InferSubgraph,
     outputs: Vec<Option<Fact>>,
+    since: Option<&'a Since>,
 }
 
 impl<'a> Infer<'a> {
     /// The inference of `node`, whose inputs, then captures, are `inputs`.
     pub fn new(node: &'a Node, inputs: &'a [Option<&'a Fact>], symbols: &'a mut Symbols, subgraphs: &'a dyn InferSubgraph) -> Self {
         let outputs = vec![None; node.outputs.len()];
-        Self { node, inputs, symbols, subgraphs, outputs }
+        Self { node, inputs, symbols, subgraphs, outputs, since: None }
+    }
+
+    /// The same for a node whose operator has the signature `since`.
+    pub fn with_signature(self, since: Option<&'a Since>) -> Self {
+        Self { since, ..self }
+    }
+
+    /// States the types of all outputs as the signature has them; their sizes are unknown.
+    ///
+    /// # Errors
+    /// `InvalidGraph` when a type does not follow from the inputs.
+    pub fn by_signature(&mut self) -> Result<()> {
+        let Some(since) = self.since else { bail!(Fail, "{} has no signature", self.node.key) };
+        let types: Vec<Option<&Type>> = self.inputs.iter().take(self.node.inputs.len()).map(|f| f.map(|f| &f.ty)).collect();
+        for (i, ty) in since.output_types(&types, self.node.outputs.len()).into_iter().enumerate() {
+            match ty {
+                Some(ty) => self.set(i, Fact::of(ty)),
+                None => ensure!(!self.has_output(i), InvalidGraph, "the type of output {i} does not follow from the inputs"),
+            }
+        }
+        Ok(())
     }
 
     /// The node, for operators that look into their graphs.

@@ -2,9 +2,11 @@
 
 mod alone;
 mod attributes;
+pub mod body;
 pub mod cuda;
 mod digest;
 mod infer;
+mod inquiry;
 mod operator;
 mod packed;
 mod prepare;
@@ -16,7 +18,7 @@ mod subplan;
 pub mod types;
 
 pub use alone::{NoSubgraphs, Subgraphs, known_output, run_alone, run_kernel};
-pub use attributes::Attrs;
+pub use attributes::{Asked, Attrs};
 pub use infer::{Infer, InferSubgraph, MAX_RANK, broadcast_dims};
 pub use ir::Layouts;
 pub use operator::{Alias, Body, CpuKernel, CudaFn, Kernels, Mask, Op, OpDef, Part, PrepareFn, Prepared, Sizes, Stateless};

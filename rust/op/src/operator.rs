@@ -7,7 +7,7 @@ use base::{Result, Strides, error};
 use ir::{Fact, Graph, Layouts, Node};
 
 use crate::cuda::CudaKernel;
-use crate::{Attrs, Infer, Prepare, Run, Since};
+use crate::{Asked, Attrs, Infer, Prepare, Run, Since};
 
 /// An operator: its name, versions, loading, kernels, and what planners may do around it.
 ///
@@ -65,6 +65,11 @@ impl OpDef {
 
     /// The same for operators of `com.microsoft`, which have one version.
     pub const MICROSOFT: OpDef = OpDef { domain: "com.microsoft", ..Self::ONNX };
+
+    /// The attributes that version `since` reads, as far as it asks for them when it is given the simplest values.
+    pub fn attributes(&self, since: &Since) -> Vec<Asked> {
+        crate::inquiry::attributes(self, since)
+    }
 
     /// The version that opset `opset` of the domain has, unless it came later.
     pub fn at(&self, opset: u32) -> Option<&Since> {

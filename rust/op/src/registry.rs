@@ -135,10 +135,9 @@ impl Registry {
     pub fn infer(&self, node: &Node, inputs: &[Option<&Fact>], symbols: &mut Symbols, subgraphs: &dyn InferSubgraph) -> Result<Vec<Fact>> {
         let op = self.load(node)?;
         let types: Vec<Option<&Type>> = inputs.iter().take(node.inputs.len()).map(|f| f.map(|f| &f.ty)).collect();
-        if let Some(since) = self.def(node)?.at(node.key.since) {
-            since.check_types(&types)?;
-        }
-        let mut cx = Infer::new(node, inputs, symbols, subgraphs);
+        let since = self.def(node)?.at(node.key.since);
+        since.map_or(Ok(()), |since| since.check_types(&types))?;
+        let mut cx = Infer::new(node, inputs, symbols, subgraphs).with_signature(since);
         op.infer(&mut cx).map_err(base::Error::inferring)?;
         let mut outputs = cx.finish()?;
         self.def(node)?.layouts.carry(&inputs[..node.inputs.len().min(inputs.len())], &mut outputs);

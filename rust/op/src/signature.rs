@@ -114,6 +114,18 @@ impl Since {
     }
 }
 
+impl Since {
+    /// The types of `count` outputs of a node with inputs of these types; `None` where they do not follow.
+    pub fn output_types(&self, inputs: &[Option<&Type>], count: usize) -> Vec<Option<Type>> {
+        let bound: Vec<(&str, &Type)> = spread(self.inputs(), inputs).filter_map(|(p, ty)| Some((p.ty, ty?))).collect();
+        let typed = |p: Param| match bound.iter().find(|(variable, _)| *variable == p.ty) {
+            Some((_, ty)) => Some((*ty).clone()),
+            None => DType::from_name(p.ty).map(Type::Tensor),
+        };
+        spread(self.outputs(), &vec![(); count]).map(|(p, ())| typed(p)).collect()
+    }
+}
+
 fn fixed(name: &str, ty: &Type) -> bool {
     match ty {
         Type::Tensor(d) if DType::from_name(name) == Some(*d) => true,

@@ -5,8 +5,8 @@ use gemm::Activation;
 use ir::{Attribute, ValueId};
 use op::Attrs;
 
-use crate::body::Body;
 use crate::real::Real;
+use op::body::Body;
 
 /// The activation `name` with its parameters, or with the defaults of the operator of that name.
 ///

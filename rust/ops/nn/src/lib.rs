@@ -4,7 +4,6 @@ mod activation;
 pub mod attention;
 #[cfg(test)]
 mod blocked_tests;
-mod body;
 #[cfg(test)]
 mod body_tests;
 mod chunks;
@@ -64,6 +63,7 @@ pub static OPS: &[&OpDef] = &[
     &matmul::general::FUSED_GEMM,
     &matmul::general::GEMM,
     &matmul::integer::MAT_MUL_INTEGER,
+    &matmul::integer_to_float::MAT_MUL_INTEGER_TO_FLOAT,
     &matmul::matmul_nbits::MAT_MUL_N_BITS,
     &matmul::plain::MAT_MUL,
     &matmul::quantized::Q_LINEAR_MAT_MUL,

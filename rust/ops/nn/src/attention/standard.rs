@@ -10,11 +10,11 @@ use op::types::FLOATS;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, Sizes, TypeSet, since};
 
 use super::core::{Computed, Heads, Job, Stage, Target, scratch_bytes};
-use crate::body::{Body, dtype_of};
 use crate::conv::windows::elements;
 use crate::floats::{Floats, FloatsMut, is_wide};
 use crate::number::Numbers;
 use crate::widen::take;
+use op::body::{Body, dtype_of};
 
 const MASKS: TypeSet = TypeSet::tensors(&[
     DType::BF16,

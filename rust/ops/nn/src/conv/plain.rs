@@ -9,8 +9,8 @@ use op::{Attrs, CpuKernel, Infer, Kernels, Layouts, Op, OpDef, Prepare, Prepared
 
 use super::{kernel, reorder};
 use crate::activation;
-use crate::body::Body;
 use crate::window::WindowAttrs;
+use op::body::Body;
 
 const SIGNATURE: &str = "X:T, W:T, B:T? -> Y:T";
 

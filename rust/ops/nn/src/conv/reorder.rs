@@ -8,7 +8,7 @@ use ir::{Fact, Graph, Node};
 use op::{Attrs, Infer, Kernels, Layouts, Mask, Op, OpDef, Run, Stateless, TypeSet, since};
 use simd::{Kernel, Simd};
 
-use crate::body::Body;
+use op::body::Body;
 
 /// The domain of operators that are this project's own.
 pub const DOMAIN: &str = "ai.ort_rs";

@@ -8,7 +8,7 @@ use op::{Attrs, Kernels, OpDef, Since, since};
 use super::plain::MatMul;
 use super::product::Product;
 use super::shape::Form;
-use crate::body::{Body, dtype_of};
+use op::body::{Body, dtype_of};
 
 const VERSIONS: &[Since] = &[since(1, "A:T, B:T -> Y:T", &[("T", FLOATS)])];
 

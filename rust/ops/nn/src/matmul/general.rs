@@ -9,7 +9,7 @@ use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, since};
 use super::product::Product;
 use super::shape::{self, Form};
 use crate::activation;
-use crate::body::Body;
+use op::body::Body;
 
 const THREE: &str = "A:T, B:T, C:T -> Y:T";
 const TWO: &str = "A:T, B:T, C:T? -> Y:T";

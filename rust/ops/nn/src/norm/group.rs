@@ -9,10 +9,10 @@ use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Si
 
 use super::layer::{inverse_root, mean};
 use super::row::stash_type;
-use crate::body::{Body, dtype_of};
 use crate::chunks::{for_rows, rows_per_chunk, scratch_bytes};
 use crate::floats::{Floats, FloatsMut, is_wide};
 use crate::real::Real;
+use op::body::{Body, dtype_of};
 
 const GROUP: &str = "X:T, scale:T, bias:T -> Y:T";
 const INSTANCE: &str = "input:T, scale:T, B:T -> output:T";

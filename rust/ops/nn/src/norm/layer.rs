@@ -7,7 +7,7 @@ use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, TypeSet
 
 use super::cuda::rows_on_cuda;
 use super::row::{RowNorm, stash_type};
-use crate::body::{Body, dtype_of};
+use op::body::{Body, dtype_of};
 
 /// LayerNormalization of `ai.onnx`.
 pub static LAYER_NORMALIZATION: OpDef = OpDef {

@@ -9,10 +9,10 @@ use op::types::{FLOATS, FLOATS_V1};
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Sizes, since};
 
 use super::layer::mean;
-use crate::body::{Body, dtype_of};
 use crate::chunks::{for_rows, rows_per_chunk, scratch_bytes};
 use crate::floats::{Floats, FloatsMut, is_wide};
 use crate::real::Real;
+use op::body::{Body, dtype_of};
 
 /// What is added to the deviation, so that a constant input becomes 0.
 const EPSILON: f32 = 1e-9;

@@ -8,7 +8,7 @@ use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, TypeSet
 use super::cuda::rows_on_cuda;
 use super::layer::{inverse_root, mean, row_axes};
 use super::row::{RowNorm, stash_type};
-use crate::body::{Body, dtype_of};
+use op::body::{Body, dtype_of};
 
 /// RMSNormalization of `ai.onnx`.
 pub static RMS_NORMALIZATION: OpDef = OpDef {

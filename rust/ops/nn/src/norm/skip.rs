@@ -6,7 +6,7 @@ use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, TypeSet
 
 use super::cuda::rows_on_cuda;
 use super::row::RowNorm;
-use crate::body::Body;
+use op::body::Body;
 
 const TYPES: &[(&str, TypeSet)] =
     &[("T", TypeSet::tensors(&[DType::F32, DType::F16, DType::BF16])), ("U", TypeSet::tensors(&[DType::F32]))];
