@@ -4,9 +4,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-pub use ::session::{Adapter, Destination, Environment, Given, Node, Options, PASSES, Pass, Ran, Seen, Session, Source};
+pub use ::session::{Adapter, Destination, Environment, External, Given, Locator, Node, Options, PASSES, Pass, Ran, Seen, Session, Source};
 pub use base::{Buffer, Foreign, Layout, Memory, Places, check_bools, knobs, packed, threads};
-pub use op::{OpDef, Provider, Registry};
+pub use op::{Arity, Asked, OpDef, Param, Provider, Registry, Since};
+pub use ops_contrib::blocks;
 pub use ops_misc::random::set_seed;
 
 use base::Result;
@@ -22,7 +23,10 @@ pub mod cuda {
 /// assert!(ort_rs::runtime::operators().any(|o| o.name == "Gather" && o.domain.is_empty()));
 /// ```
 pub fn operators() -> impl Iterator<Item = &'static OpDef> {
-    [ops_math::OPS, ops_tensor::OPS, ops_nn::OPS, ops_media::OPS, ops_misc::OPS, ops_ml::OPS].into_iter().flatten().copied()
+    [ops_math::OPS, ops_tensor::OPS, ops_nn::OPS, ops_media::OPS, ops_misc::OPS, ops_ml::OPS, ops_contrib::OPS]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// An environment with every operator and provider that is built in, and the operators `more`.

@@ -116,21 +116,28 @@ fn move_data<'a>(tensor: &mut TensorProto<'a>, name: &str, file: &mut FileSink) 
         }
         TensorData::Strings(_) | TensorData::External(_) => return Ok(()),
     };
-    *tensor = TensorProto {
-        external_data: vec![
-            StringStringEntryProto::new("location", name.to_owned()),
-            StringStringEntryProto::new("offset", offset.to_string()),
-            StringStringEntryProto::new("length", length.to_string()),
-        ],
-        data_location: Some(DataLocation::External as i32),
-        dims: std::mem::take(&mut tensor.dims),
-        data_type: tensor.data_type,
-        name: std::mem::take(&mut tensor.name),
-        doc_string: std::mem::take(&mut tensor.doc_string),
-        metadata_props: std::mem::take(&mut tensor.metadata_props),
-        ..Default::default()
-    };
+    tensor.refer_to(name.to_owned(), offset, length as u64);
     Ok(())
+}
+
+impl TensorProto<'_> {
+    /// Lets the data lie in a file of its own: `length` bytes from `offset` on of the file at `location`.
+    pub fn refer_to(&mut self, location: String, offset: u64, length: u64) {
+        *self = TensorProto {
+            external_data: vec![
+                StringStringEntryProto::new("location", location),
+                StringStringEntryProto::new("offset", offset.to_string()),
+                StringStringEntryProto::new("length", length.to_string()),
+            ],
+            data_location: Some(DataLocation::External as i32),
+            dims: std::mem::take(&mut self.dims),
+            data_type: self.data_type,
+            name: std::mem::take(&mut self.name),
+            doc_string: std::mem::take(&mut self.doc_string),
+            metadata_props: std::mem::take(&mut self.metadata_props),
+            ..Default::default()
+        };
+    }
 }
 
 /// A file being written under another name, which is removed unless the file is published.

@@ -14,12 +14,13 @@ use proto::{
     Text, TypeProto, TypeValue, ValueInfoProto, write_file, write_model,
 };
 
+use crate::external::{self, Locator};
 use crate::format::Format;
 use crate::import::Opsets;
+use crate::inside;
 use crate::session::{Metadata, NO_VERSION};
 
 mod constants;
-mod inside;
 mod ort;
 
 /// Models with more bytes of weights than this keep them in a file of their own: protobuf ends at 2 GiB.
@@ -39,6 +40,8 @@ pub(crate) struct Export<'g> {
     pub(crate) metadata: &'g Metadata,
     /// The file that initializers go to from a number of bytes on, if they are to.
     pub(crate) apart: Option<(String, usize)>,
+    /// Who says where the data of each initializer goes, and where it came from.
+    pub(crate) located: Option<(&'g Locator, &'g external::Places)>,
 }
 
 impl Export<'_> {
@@ -62,7 +65,10 @@ impl Export<'_> {
             take_apart(&mut graph, &mut facts, oracle, &ort::has_no_kernel)?;
             ort::complete(&mut graph, &mut facts, registry, oracle)?;
         }
-        let model = self.model(Exporter::new(&graph, oracle).graph(&graph, &facts)?, &domains, chosen);
+        let mut model = self.model(Exporter::new(&graph, oracle).graph(&graph, &facts)?, &domains, chosen);
+        if let Some((locator, places)) = self.located {
+            locator.apply(&mut model, &graph, places)?;
+        }
         match format {
             Format::Onnx => write_model(model, path, &self.external_policy(&graph, path)),
             Format::Ort => write_file(path, &ort::encode(&model, registry)?),

@@ -6,6 +6,8 @@ use base::{Result, ensure};
 use exec::{Operators, Target};
 use ir::{Fact, Facts, Graph, NodeId, Oracle, infer_node};
 
+use crate::inside;
+
 /// How many nodes may come of taking functions apart.
 const BUDGET: usize = 500_000;
 
@@ -41,6 +43,12 @@ pub(crate) fn infer(graph: &mut Graph, facts: &mut Facts, target: &Arc<Target>) 
     open.reverse();
     let mut added = 0;
     while let Some(id) = open.pop() {
+        if graph.node(id).subgraphs.iter().any(|s| has_bodies(&s.graph, target)) {
+            let known = inside::facts(graph.node(id), facts, &oracle)?;
+            for (sub, mut known) in graph.node_mut(id).subgraphs.iter_mut().zip(known) {
+                infer(Arc::make_mut(&mut sub.graph), &mut known, target)?;
+            }
+        }
         infer_node(graph, id, facts, &oracle)?;
         let node = graph.node(id);
         let inputs: Vec<Option<&Fact>> = node.inputs.iter().map(|v| v.and_then(|v| facts.get(v))).collect();
@@ -61,4 +69,13 @@ pub(crate) fn infer(graph: &mut Graph, facts: &mut Facts, target: &Arc<Target>) 
         open.extend(added_here.into_iter().rev());
     }
     Ok(())
+}
+
+/// Whether the CPU has no kernel for some node of `graph`, or of the graphs of its nodes, but a body.
+fn has_bodies(graph: &Graph, target: &Target) -> bool {
+    graph.nodes().any(|(_, node)| {
+        let def = target.registry.get(&node.key.domain, &node.key.name);
+        let bare = def.is_some_and(|def| def.kernels.cpu.is_none() && def.body.is_some());
+        bare || node.subgraphs.iter().any(|s| has_bodies(&s.graph, target))
+    })
 }

@@ -9,7 +9,7 @@ use base::{Buffer, Result, Value, error};
 use exec::{Observer, Order};
 use passes::Level;
 
-use crate::Adapter;
+use crate::{Adapter, Locator};
 
 /// Where a model comes from.
 #[derive(Clone, Copy)]
@@ -33,6 +33,8 @@ pub struct Options {
     pub disabled_passes: Vec<String>,
     /// Where the optimized model is saved.
     pub optimized_model_path: Option<PathBuf>,
+    /// Who says where the data of the initializers of the saved model goes.
+    pub initializer_locator: Option<Locator>,
     /// Sizes for named dimensions of the inputs.
     pub free_dimensions: Vec<(String, i64)>,
     /// Sizes for dimensions of the inputs by their denotation.

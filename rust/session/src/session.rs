@@ -12,6 +12,7 @@ use ir::{Dim, Dims, Fact, Facts, Graph, ValueId};
 use proto::{Message, ModelFolder, ModelProto, TypeValue, ValueInfoProto};
 
 use crate::export::Export;
+use crate::external::Places;
 use crate::format::Format;
 use crate::import::{Imported, Opsets, import};
 use crate::place::{Placement, place};
@@ -108,6 +109,8 @@ struct Model {
     graph: Graph,
     opsets: Opsets,
     metadata: Metadata,
+    /// Where initializers lay that had their data in files of their own.
+    places: Places,
 }
 
 impl Session {
@@ -160,7 +163,7 @@ impl Session {
         ir::verify(&graph)?;
         let infos = proto.graph.as_ref().map(|g| g.input.as_slice()).unwrap_or_default();
         let inputs: Vec<Port> = inputs.into_iter().map(|p| fixed(p, infos, &options)).collect();
-        let model = Model { target, graph, opsets, metadata: metadata(proto) };
+        let model = Model { target, graph, opsets, metadata: metadata(proto), places: weights.take_places() };
         let ports: Vec<&Port> = inputs.iter().chain(&overridable).collect();
         options.cancel.check()?;
         let (runner, placements) = model.plan(&ports, true, &[], &options)?;
@@ -479,7 +482,8 @@ impl Model {
         if let (Some(path), true) = (&options.optimized_model_path, fetches.is_empty() && named) {
             let apart = options.external_file(path)?;
             let (registry, opsets, metadata) = (&self.target.registry, &self.opsets, &self.metadata);
-            let export = Export { graph: &graph, facts: &facts, registry, oracle: &oracle, opsets, metadata, apart };
+            let located = options.initializer_locator.as_ref().map(|locator| (locator, &self.places));
+            let export = Export { graph: &graph, facts: &facts, registry, oracle: &oracle, opsets, metadata, apart, located };
             export.save(path, Format::to_save(path, &options.config))?;
         }
         let placements = place(&mut graph, &mut facts, &self.target)?;

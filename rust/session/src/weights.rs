@@ -8,6 +8,7 @@ use base::{Buffer, DType, ErrorKind, Layout, Result, Shape, SparseTensor, String
 use proto::{ExternalData, ModelFolder, SparseTensorProto, TensorData, TensorProto};
 
 use crate::Given;
+use crate::external::{External, Places};
 
 /// Tensors below this size are copied: a page of the file each would cost more.
 const WORTH_BORROWING: usize = 4096;
@@ -25,11 +26,27 @@ pub(crate) struct Weights {
     given: Given,
     /// Which of the given external weights the model has.
     taken: HashSet<String>,
+    /// Where the data of tensors lies that have it in files of their own, by their names.
+    places: Places,
 }
 
 impl Weights {
     pub(crate) fn new(file: Option<Arc<Buffer>>, folder: Option<ModelFolder>, map: bool) -> Self {
-        Self { file, folder, external: HashMap::new(), attributes: HashMap::new(), map, given: Given::default(), taken: HashSet::new() }
+        Self {
+            file,
+            folder,
+            external: HashMap::new(),
+            attributes: HashMap::new(),
+            map,
+            given: Given::default(),
+            taken: HashSet::new(),
+            places: Places::new(),
+        }
+    }
+
+    /// Where the data of tensors lies that have it in files of their own.
+    pub(crate) fn take_places(&mut self) -> Places {
+        std::mem::take(&mut self.places)
     }
 
     /// With weights that the caller gives beside the model.
@@ -111,6 +128,8 @@ impl Weights {
             bail!(Fail, "tensor '{}' has external data, but the model came as bytes and has no folder", proto.name);
         };
         let range = folder.locate(proto)?;
+        let place = External { location: data.location.to_owned(), offset: range.offset, length: range.length };
+        self.places.insert(proto.name.to_string(), place);
         let file = match self.external.get(&range.path) {
             Some(file) => file.clone(),
             None => {

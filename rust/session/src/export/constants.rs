@@ -7,7 +7,7 @@ use ir::{Attribute, Graph, Node, OpKey, ValueId};
 
 /// Replaces constants of `graph`, and of the graphs of its nodes, that are sequences or optionals by nodes that make them.
 pub(super) fn spell_out(graph: &mut Graph) {
-    for id in super::inside::hosts(graph) {
+    for id in crate::inside::hosts(graph) {
         for sub in &mut graph.node_mut(id).subgraphs {
             spell_out(Arc::make_mut(&mut sub.graph));
         }

@@ -41,7 +41,7 @@ pub(super) fn has_no_kernel(node: &Node) -> bool {
 /// What the operators say.
 pub(super) fn complete(graph: &mut Graph, facts: &mut Facts, registry: &Registry, oracle: &Operators) -> Result<()> {
     for id in graph.nodes().map(|(id, _)| id).collect::<Vec<NodeId>>() {
-        let known = super::inside::facts(graph.node(id), facts, oracle)?;
+        let known = crate::inside::facts(graph.node(id), facts, oracle)?;
         let node = graph.node_mut(id);
         for (sub, mut known) in node.subgraphs.iter_mut().zip(known) {
             complete(Arc::make_mut(&mut sub.graph), &mut known, registry, oracle)?;

@@ -5,7 +5,7 @@ use exec::Operators;
 use ir::{Dim, Fact, Facts, Graph, Node, NodeId, Oracle, Subgraph};
 
 /// The nodes of `graph` that run graphs.
-pub(super) fn hosts(graph: &Graph) -> Vec<NodeId> {
+pub(crate) fn hosts(graph: &Graph) -> Vec<NodeId> {
     graph.nodes().filter(|(_, n)| !n.subgraphs.is_empty()).map(|(id, _)| id).collect()
 }
 
@@ -13,7 +13,7 @@ pub(super) fn hosts(graph: &Graph) -> Vec<NodeId> {
 ///
 /// # Errors
 /// What operators say of their inputs.
-pub(super) fn facts(node: &Node, around: &Facts, oracle: &Operators) -> Result<Vec<Facts>> {
+pub(crate) fn facts(node: &Node, around: &Facts, oracle: &Operators) -> Result<Vec<Facts>> {
     let reads = node.inputs.iter().copied().chain(node.subgraphs.iter().flat_map(|s| &s.captures).map(|v| Some(*v)));
     let inputs: Vec<Option<&Fact>> = reads.map(|v| v.and_then(|v| around.get(v))).collect();
     match oracle.inside(node, &inputs)? {

@@ -1,0 +1,6 @@
+//! Operators with kernels of their own.
+
+pub mod gather_block_quantized;
+pub mod inverse;
+pub mod murmur_hash3;
+pub mod n_gram_repeat_block;
