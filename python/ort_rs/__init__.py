@@ -72,6 +72,16 @@ from ort_rs._process import (
     register_execution_provider_library,
     unregister_execution_provider_library,
 )
+from ort_rs._provider_data import (
+    OrtEpContextData,
+    OrtEpContextDataBuffer,
+    OrtSyncStream,
+)
+from ort_rs.capi.onnxruntime_validation import get_package_name_and_version_info
+
+package_name, version, cuda_version = get_package_name_and_version_info()
+# Why the native module could not be imported: programs look here before they use it, and then nothing was wrong.
+import_capi_exception: Exception | None = None
 
 __all__ = [
     "AdapterFormat",
@@ -92,6 +102,8 @@ __all__ = [
     "OrtDeviceVendorId",
     "OrtEpAssignedNode",
     "OrtEpAssignedSubgraph",
+    "OrtEpContextData",
+    "OrtEpContextDataBuffer",
     "OrtEpDevice",
     "OrtExecutionProviderDevicePolicy",
     "OrtExternalInitializerInfo",
@@ -101,6 +113,7 @@ __all__ = [
     "OrtMemoryInfo",
     "OrtMemoryInfoDeviceType",
     "OrtSparseFormat",
+    "OrtSyncStream",
     "OrtValue",
     "RunOptions",
     "SessionIOBinding",
@@ -111,6 +124,7 @@ __all__ = [
     "copy_tensors",
     "create_and_register_allocator",
     "create_and_register_allocator_v2",
+    "cuda_version",
     "disable_telemetry_events",
     "enable_telemetry_events",
     "get_all_providers",
@@ -120,7 +134,9 @@ __all__ = [
     "get_ep_devices",
     "get_version_string",
     "has_collective_ops",
+    "import_capi_exception",
     "install_as_onnxruntime",
+    "package_name",
     "preload_dlls",
     "print_debug_info",
     "register_execution_provider_library",
@@ -129,4 +145,5 @@ __all__ = [
     "set_global_thread_pool_sizes",
     "set_seed",
     "unregister_execution_provider_library",
+    "version",
 ]

@@ -52,6 +52,7 @@ __all__ = [
     "OrtValueVector",
     "RunOptions",
     "RuntimeException",
+    "Session",
     "SessionIOBinding",
     "SessionOptions",
     "SparseBlockSparseView",
@@ -72,6 +73,14 @@ __all__ = [
     "get_version_string",
     "is_dlpack_uint8_tensor",
     "model_metadata",
+    "pack_fp4_weights_for_cuda_moe_gemm",
+    "quantize_matmul_2bits",
+    "quantize_matmul_4bits",
+    "quantize_matmul_8bits",
+    "quantize_matmul_bnb4",
+    "quantize_qdq_matmul_2bits",
+    "quantize_qdq_matmul_4bits",
+    "registered_operators",
     "set_default_logger_severity",
     "set_default_logger_verbosity",
     "set_global_thread_pool_sizes",
@@ -179,7 +188,7 @@ class OrtDevice:
     def __new__(cls, kind: int, memory: int, vendor: int, id: int, /) -> OrtDevice:
         """Make a device from the numbers of its kind, its memory, its vendor, and itself."""
     @staticmethod
-    def make(ort_device_name: str, device_id: int, vendor_id: int | None = None) -> OrtDevice:
+    def make(ort_device_name: str, device_id: int, vendor_id: int = -1) -> OrtDevice:
         """Give the device of a kind (`cpu`, `cuda`, `dml`, `cann`, `webgpu`, `gpu`, `npu`) with the number `device_id`."""
     def device_id(self) -> int:
         """Tell which device of its kind it is."""
@@ -335,6 +344,12 @@ class OrtValue:
     def ortvalue_from_shape_and_onnx_type(shape: Iterable[int], element_type: int, device: OrtDevice) -> OrtValue:
         """Do as `ortvalue_from_shape_and_type`, by the number of the ONNX type."""
     @staticmethod
+    def ortvalue_from_shape_and_type_for_memory_info(shape: Iterable[int], element_type: Any, memory_info: OrtMemoryInfo) -> OrtValue:
+        """Do as `ortvalue_from_shape_and_type`, in memory of the allocator that was registered for `memory_info`."""
+    @staticmethod
+    def ortvalue_from_shape_and_onnx_type_for_memory_info(shape: Iterable[int], element_type: int, memory_info: OrtMemoryInfo) -> OrtValue:
+        """Do as `ortvalue_from_shape_and_onnx_type`, in memory of the allocator that was registered for `memory_info`."""
+    @staticmethod
     def ort_value_from_sparse_tensor(sparse_tensor: SparseTensor) -> OrtValue:
         """Share the value that a sparse tensor is."""
     @staticmethod
@@ -406,6 +421,13 @@ class OrtValueVector:
     def __iter__(self) -> Iterator[OrtValue]: ...
     def push_back(self, value: Any, is_bool_tensor: bool = False) -> None:
         """Append a value, or the tensor that a capsule of DLPack lends."""
+    def push_back_batch(
+        self, tensors: list[Any], data_ptrs: list[int], element_types: list[Any], shapes: list[Sequence[int]], devices: list[OrtDevice]
+    ) -> None:
+        """Append tensors over memory that the objects `tensors` own: at addresses, of types and shapes, on devices, one of each a tensor.
+
+        Raises `ValueError` when the lists differ in length, `RuntimeError` for memory of a device that the host cannot reach.
+        """
     def reserve(self, count: int) -> None:
         """Make room for `count` values."""
     def shrink_to_fit(self) -> None:
@@ -546,6 +568,7 @@ class SessionOptions:
         `lengths` says how many bytes of each buffer count. Raises `RuntimeError` when the lists differ in length, a buffer is
         shorter than said, or a name was given before.
         """
+    def _locate_initializers(self, locate: Callable[..., Any]) -> None: ...
     def add_provider(self, name: str, options: Mapping[str, str]) -> None:
         """Add a provider that sessions are to use, in the order of the calls.
 
@@ -604,22 +627,10 @@ class RunOptions:
         """Give a further option by name."""
 
 @disjoint_base
-class InferenceSession:
-    """A model, ready to run; from any number of threads at once.
+class Session:
+    """What a session can do once it has a model."""
 
-    The model is a path or the bytes of one. Options and providers are as in ONNX Runtime; `disabled_optimizers` names graph passes to
-    leave out, `read_config_from_model=0` takes no options from the model whatever the environment
-    says, and other keywords are taken and ignored.
-    """
-
-    def __init__(
-        self,
-        path_or_bytes: str | os.PathLike[str] | bytes,
-        sess_options: SessionOptions | None = None,
-        providers: Sequence[str | tuple[str, Mapping[Any, Any]]] | None = None,
-        provider_options: Sequence[Mapping[Any, Any]] | None = None,
-        **kwargs: Any,
-    ) -> None: ...
+    def __init__(self, enable_fallback: bool = True) -> None: ...
     def run(
         self,
         output_names: Sequence[str] | None,
@@ -721,10 +732,41 @@ class InferenceSession:
     @property
     def _sess(self) -> CoreSession: ...
 
+@disjoint_base
+class InferenceSession(Session):
+    """A model, ready to run; from any number of threads at once.
+
+    The model is a path or the bytes of one. Options and providers are as in ONNX Runtime; `disabled_optimizers` names graph passes to
+    leave out, `read_config_from_model=0` takes no options from the model whatever the environment
+    says, and other keywords are taken and ignored.
+    """
+
+    def __init__(
+        self,
+        path_or_bytes: str | os.PathLike[str] | bytes,
+        sess_options: SessionOptions | None = None,
+        providers: Sequence[str | tuple[str, Mapping[Any, Any]]] | None = None,
+        provider_options: Sequence[Mapping[Any, Any]] | None = None,
+        **kwargs: Any,
+    ) -> None: ...
+
 @final
 class CoreSession:
-    """The native session behind an `InferenceSession`: the same model under the names and argument orders of ONNX Runtime's own."""
+    """The native session behind an `InferenceSession`: the same model under the names and argument orders of ONNX Runtime's own.
 
+    Made of options and a model, which is a path if `is_path` and else bytes, it can tell what the model is, and run it after
+    `initialize_session`.
+    """
+
+    def __new__(
+        cls, session_options: SessionOptions, model: str | bytes, is_path: bool, read_config_from_model: bool = False
+    ) -> CoreSession:
+        """Make a session of `model`, a path if `is_path` and else bytes."""
+    def initialize_session(self, provider_types: list[str], provider_options: list[dict[str, str]], disabled_optimizers: set[str]) -> None:
+        """Make the session ready to run on `provider_types` with `provider_options`, without the graph passes `disabled_optimizers`.
+
+        Raises `RuntimeError` when names and options are not as many.
+        """
     @property
     def inputs_meta(self) -> list[NodeArg]:
         """What must be fed."""
@@ -746,16 +788,66 @@ class CoreSession:
     @property
     def output_meminfos(self) -> list[OrtMemoryInfo]:
         """The memory that each output is written to."""
+    @property
+    def input_epdevices(self) -> list[OrtEpDevice | None]:
+        """The provider's device that reads each input."""
+    @property
+    def get_profiling_start_time_ns(self) -> int:
+        """When the profile of the session began, in nanoseconds since the epoch; 0 when there is none."""
+    def end_profiling(self) -> str:
+        """End the profile of the session and give the path of its file; empty when there is none, or when it has ended before."""
     def get_providers(self) -> list[str]:
-        """Give the names of the providers, in order of preference."""
+        """Give the names of the providers, in order of preference; none before `initialize_session`."""
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        """Give the options that each provider was made with, as text."""
+    def get_provider_graph_assignment_info(self) -> list[OrtEpAssignedSubgraph]:
+        """Give the nodes that each provider runs, a subgraph a node.
+
+        Raises `Fail` unless the option `session.record_ep_graph_assignment_info` is `"1"`.
+        """
+    def create_ortvalue_from_shape_and_type(self, shape: Iterable[int], element_type: Any, device: OrtDevice) -> OrtValue:
+        """Give a tensor of `shape` whose elements, of a type of numpy, are zeros, in memory of `device`."""
+    def create_ortvalue_from_shape_and_onnx_type(self, shape: Iterable[int], element_type: int, device: OrtDevice) -> OrtValue:
+        """Give a tensor of `shape` whose elements, of the ONNX type with a number, are zeros, in memory of `device`."""
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: RunOptions | None = None) -> list[Any]:
-        """Run the model: names, feeds, options."""
+        """Run the model: names, feeds, options. `InvalidArgument` for an empty list of names."""
+    def run_async(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        callback: Callable[[list[Any], Any, str], Any],
+        user_data: Any,
+        run_options: RunOptions | None = None,
+    ) -> None:
+        """Start a run on another thread, which ends in a call of `callback(results, user_data, error)`."""
     def run_with_ort_values(
         self, input_feed: dict[str, OrtValue], output_names: Sequence[str] | None, run_options: RunOptions | None = None
     ) -> OrtValueVector:
         """Run the model on values: feeds, names, options."""
+    def run_with_ortvaluevector(
+        self,
+        run_options: RunOptions,
+        feed_names: list[str],
+        feeds: OrtValueVector,
+        fetch_names: Sequence[str],
+        fetches: OrtValueVector,
+        fetch_devices: list[OrtDevice],
+    ) -> None:
+        """Run the model on the values `feeds`, called `feed_names`, and put those called `fetch_names` into the list `fetches`."""
     def run_with_iobinding(self, iobinding: SessionIOBinding, run_options: RunOptions | None = None) -> None:
         """Run the model on what is bound."""
+    def set_ep_dynamic_options(self, options: dict[str, str]) -> None:
+        """Change options of providers while the session lives; `RuntimeError` without any. The CPU has none and ignores them."""
+    def get_tuning_results(self) -> list[Any]:
+        """Give what providers have found to be fastest: nothing."""
+    def set_tuning_results(self, results: list[Any], error_on_invalid: bool) -> None:
+        """Take what `get_tuning_results` gave; `RuntimeError` with `error_on_invalid`, for no provider of this build takes any."""
+    def release_captured_graph(self, graph_annotation_id: int) -> None:
+        """Let go of a captured graph; the CPU captures none."""
+    def is_webgpu_graph_capture_enabled(self) -> bool:
+        """Tell whether WebGPU captures graphs, which this build has not got."""
+    def webgpu_context_id(self) -> int:
+        """Give the number of the session's WebGPU context: -1 for none."""
 
 @final
 class OrtEpAssignedNode:
@@ -1028,3 +1120,55 @@ def set_global_thread_pool_sizes(intra_op_num_threads: int = 0, inter_op_num_thr
 
 def set_seed(seed: int) -> None:
     """Make random numbers repeatable in sessions that are made from now on, for nodes without a seed of their own."""
+
+def quantize_matmul_2bits(
+    dst: Any, src: Any, scale: Any, zero_points: Any, block_size: int, columns: int, rows: int, is_symmetric: bool
+) -> None:
+    """Quantize the matrix `src` to 2 bits in blocks of `block_size` rows: `dst` as MatMulNBits has its weights.
+
+    `scale` takes a scale and `zero_points`, unless `is_symmetric`, a zero point for each block. `RuntimeError` for blocks that kernels do
+    not take, `TypeError` and `ValueError` for arrays of other types and sizes.
+    """
+
+def quantize_matmul_4bits(
+    dst: Any, src: Any, scale: Any, zero_points: Any, block_size: int, columns: int, rows: int, is_symmetric: bool
+) -> None:
+    """Do as `quantize_matmul_2bits`, to 4 bits."""
+
+def quantize_matmul_8bits(
+    dst: Any, src: Any, scale: Any, zero_points: Any, block_size: int, columns: int, rows: int, is_symmetric: bool
+) -> None:
+    """Do as `quantize_matmul_2bits`, to 8 bits."""
+
+def quantize_qdq_matmul_2bits(
+    dst: Any, src: Any, scale: Any, zero_points: Any, block_size: int, columns: int, rows: int, is_symmetric: bool
+) -> bool:
+    """Quantize the matrix `src` to 2 bits in blocks of `block_size` rows: `dst` as DequantizeLinear has its weights.
+
+    Tells whether they are signed, which symmetric ones are.
+    """
+
+def quantize_qdq_matmul_4bits(
+    dst: Any, src: Any, scale: Any, zero_points: Any, block_size: int, columns: int, rows: int, is_symmetric: bool
+) -> bool:
+    """Do as `quantize_qdq_matmul_2bits`, to 4 bits."""
+
+def quantize_matmul_bnb4(dst: Any, src: Any, absmax: Any, block_size: int, quant_type: int, n: int, k: int) -> None:
+    """Quantize the numbers `src` to codes of 4 bits in blocks of `block_size`: those of MatMulBnb4.
+
+    They are FP4 for a `quant_type` of 0 and NF4 for 1. `absmax` takes the largest size of each block.
+    """
+
+def pack_fp4_weights_for_cuda_moe_gemm(q_weights: Any, N: int, K: int) -> Any:  # noqa: N803  # The names of ONNX Runtime's arguments.
+    """Pack numbers of 4 bits, `[N, K / 2]` bytes, along the columns: `K * N / 2` bytes, as CUDA kernels of experts take them.
+
+    Raises `ValueError` for odd sizes and other shapes.
+    """
+
+def registered_operators() -> list[dict[str, Any]]:
+    """Describe every version of every operator that is built in, a dictionary each.
+
+    They have `domain`, `name`, `since`, `until` (the last opset that has it, or a large number), `deprecated`, `inputs` and `outputs`
+    (name, type, how often they are given, and whether those are of one type), `types` (the types that each variable may be),
+    `attributes` (name, kind, and whether there is no node without it), and `kernel`: whether the CPU has one.
+    """

@@ -42,6 +42,13 @@ class OrtAllocatorType(_Option):
     ORT_ARENA_ALLOCATOR = 1
 
 
+class ArenaExtendStrategy(_Option):
+    """How an arena grows: to the next power of two, or by what is asked for."""
+
+    kNextPowerOfTwo = 0  # noqa: N815  # The name that programs use.
+    kSameAsRequested = 1  # noqa: N815  # The name that programs use.
+
+
 class OrtMemType(_Option):
     """What memory is for."""
 

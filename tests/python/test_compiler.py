@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 import ort_rs
 from models import model
+from paired import assert_same
 
 BOTH = (onnxruntime, ort_rs)
 CASTS = model("""
@@ -100,3 +101,59 @@ def test_the_options_that_are_given_stay_as_they_are(tmp_path: Path) -> None:
     ort_rs.ModelCompiler(options, CASTS).compile_to_file(tmp_path / "out.onnx")
     assert options.optimized_model_filepath == ""
     assert options.graph_optimization_level == ort_rs.GraphOptimizationLevel.ORT_ENABLE_ALL
+
+
+def weighted(folder: Path) -> Path:
+    """A model with one weight in a file beside it, and one inside."""
+    proto = onnx.ModelProto.FromString(
+        model("g (float[1,8] x, float[8,8] w, float[8] b) => (float[1,8] y) { a = MatMul(x, w) y = Add(a, b) }")
+    )
+    del proto.graph.input[1:]
+    arrays = {"w": np.arange(64, dtype=np.float32).reshape(8, 8), "b": np.ones(8, np.float32)}
+    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+    path = folder / "weighted.onnx"
+    onnx.save(proto, path, save_as_external_data=True, location="weights.bin", size_threshold=100)
+    return path
+
+
+def test_the_program_says_where_weights_go(tmp_path: Path) -> None:
+    source = str(weighted(tmp_path))
+
+    def placed(runtime: ModuleType) -> Any:
+        seen = {}
+
+        def locate(name: str, value: Any, info: Any) -> Any:
+            seen[name] = value.shape(), value.tensor_size_in_bytes(), info and (info.filepath, info.file_offset, info.byte_size)
+            if info is not None:
+                return info
+            (tmp_path / "other.bin").write_bytes(value.numpy().tobytes())
+            return runtime.OrtExternalInitializerInfo("other.bin", 0, value.tensor_size_in_bytes())
+
+        path = tmp_path / f"{runtime.__name__}.onnx"
+        compiler(runtime, source, get_initializer_location_func=locate).compile_to_file(str(path))
+        external = {t.name: {e.key: e.value for e in t.external_data} for t in onnx.load(path, load_external_data=False).graph.initializer}
+        (y,) = runtime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"x": np.ones((1, 8), np.float32)})
+        return seen, external, y
+
+    assert_same(placed)
+    assert_same(lambda runtime: compiler(runtime, source, get_initializer_location_func=lambda *_: 5).compile_to_bytes(), text=False)
+    assert_same(lambda runtime: compiler(runtime, source, get_initializer_location_func=lambda *_: 1 / 0).compile_to_bytes(), text=False)
+    both_ways = {"get_initializer_location_func": print, "external_initializers_file_path": "weights"}
+    assert_same(lambda runtime: compiler(runtime, source, **both_ways))
+
+
+@pytest.mark.parametrize("source", [b"", "", 5])
+def test_no_model_at_all(source: Any) -> None:
+    assert_same(lambda runtime: compiler(runtime, source))
+
+
+def test_functions_for_what_is_compiled() -> None:
+    assert_same(lambda runtime: compiler(runtime).set_ep_context_data_write_func(5), text=False)
+
+    def taken(runtime: ModuleType) -> Any:
+        made = compiler(runtime)
+        made.set_ep_context_data_write_func(lambda _name, _data: None)
+        made.clear_ep_context_data_write_func()
+        return len(made.compile_to_bytes()) > 0
+
+    assert_same(taken)

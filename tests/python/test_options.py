@@ -146,3 +146,14 @@ def test_options_serve_many_sessions() -> None:
     options = ort_rs.SessionOptions()
     for _ in range(3):
         ort_rs.InferenceSession(ADD, options).run(None, FEEDS, ort_rs.RunOptions())
+
+
+@pytest.mark.parametrize("value", [1, 0, None, np.bool_(True), "yes", 0.0])
+@pytest.mark.parametrize("name", ["enable_mem_pattern", "use_deterministic_compute"])
+def test_truth_values(name: str, value: Any) -> None:
+    def given(ort: ModuleType) -> Any:
+        options = ort.SessionOptions()
+        setattr(options, name, value)
+        return getattr(options, name)
+
+    assert_same(given, text=False)

@@ -2,6 +2,7 @@
 
 from ort_rs._compiler import (
     ModelCompiler,
+    make_get_initializer_location_func_wrapper,
 )
 from ort_rs._core import (
     AdapterFormat,
@@ -9,6 +10,7 @@ from ort_rs._core import (
     IOBinding,
     OrtDevice,
     OrtValue,
+    Session,
     SparseTensor,
     check_and_normalize_provider_args,
     copy_tensors,
@@ -26,9 +28,11 @@ __all__ = [
     "OrtDevice",
     "OrtDeviceVendorId",
     "OrtValue",
+    "Session",
     "SparseTensor",
     "check_and_normalize_provider_args",
     "copy_tensors",
     "get_ort_device_type",
     "get_vendor_id_for_device_type",
+    "make_get_initializer_location_func_wrapper",
 ]

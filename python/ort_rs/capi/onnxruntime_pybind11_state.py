@@ -1,15 +1,16 @@
 """The native classes and functions, where ONNX Runtime has them."""
 
 from ort_rs._compiler import (
+    ModelCompiler,
     OrtExternalInitializerInfo,
 )
 from ort_rs._core import (
     AdapterFormat,
+    CoreSession,
     DeviceReset,
     EngineError,
     EPFail,
     Fail,
-    InferenceSession,
     InvalidArgument,
     InvalidGraph,
     InvalidProtobuf,
@@ -50,6 +51,13 @@ from ort_rs._core import (
     get_ep_devices,
     get_version_string,
     is_dlpack_uint8_tensor,
+    pack_fp4_weights_for_cuda_moe_gemm,
+    quantize_matmul_2bits,
+    quantize_matmul_4bits,
+    quantize_matmul_8bits,
+    quantize_matmul_bnb4,
+    quantize_qdq_matmul_2bits,
+    quantize_qdq_matmul_4bits,
     set_default_logger_severity,
     set_default_logger_verbosity,
     set_global_thread_pool_sizes,
@@ -63,6 +71,7 @@ from ort_rs._devices import (
     get_model_compatibility_for_ep_devices,
 )
 from ort_rs._enums import (
+    ArenaExtendStrategy,
     ExecutionMode,
     ExecutionOrder,
     GraphOptimizationLevel,
@@ -85,9 +94,25 @@ from ort_rs._process import (
     register_execution_provider_library,
     unregister_execution_provider_library,
 )
+from ort_rs._provider_data import (
+    OrtEpContextData,
+    OrtEpContextDataBuffer,
+    OrtSyncStream,
+    SessionObjectInitializer,
+    get_session_initializer,
+)
+from ort_rs.capi import opkernel, schemadef
+from ort_rs.capi.opkernel import get_all_opkernel_def, get_registered_ep_kernel_defs
+from ort_rs.capi.schemadef import get_all_operator_schema
+
+# The native session, by the name that ONNX Runtime has for it; programs use the one of the package.
+InferenceSession = CoreSession
+kNextPowerOfTwo = ArenaExtendStrategy.kNextPowerOfTwo  # noqa: N816  # The names that programs use.
+kSameAsRequested = ArenaExtendStrategy.kSameAsRequested  # noqa: N816
 
 __all__ = [
     "AdapterFormat",
+    "ArenaExtendStrategy",
     "DeviceReset",
     "EPFail",
     "EngineError",
@@ -100,6 +125,7 @@ __all__ = [
     "InvalidGraph",
     "InvalidProtobuf",
     "LoraAdapter",
+    "ModelCompiler",
     "ModelLoadCanceled",
     "ModelLoaded",
     "ModelMetadata",
@@ -118,6 +144,8 @@ __all__ = [
     "OrtDeviceMemoryType",
     "OrtEpAssignedNode",
     "OrtEpAssignedSubgraph",
+    "OrtEpContextData",
+    "OrtEpContextDataBuffer",
     "OrtEpDevice",
     "OrtExecutionProviderDevicePolicy",
     "OrtExternalInitializerInfo",
@@ -127,11 +155,13 @@ __all__ = [
     "OrtMemoryInfo",
     "OrtMemoryInfoDeviceType",
     "OrtSparseFormat",
+    "OrtSyncStream",
     "OrtValue",
     "OrtValueVector",
     "RunOptions",
     "RuntimeException",
     "SessionIOBinding",
+    "SessionObjectInitializer",
     "SessionOptions",
     "SparseBlockSparseView",
     "SparseCooView",
@@ -142,6 +172,8 @@ __all__ = [
     "create_and_register_allocator_v2",
     "disable_telemetry_events",
     "enable_telemetry_events",
+    "get_all_operator_schema",
+    "get_all_opkernel_def",
     "get_all_providers",
     "get_available_providers",
     "get_build_info",
@@ -153,10 +185,23 @@ __all__ = [
     "get_hardware_device_ep_incompatibility_details",
     "get_hardware_devices",
     "get_model_compatibility_for_ep_devices",
+    "get_registered_ep_kernel_defs",
+    "get_session_initializer",
     "get_version_string",
     "has_collective_ops",
     "is_dlpack_uint8_tensor",
+    "kNextPowerOfTwo",
+    "kSameAsRequested",
+    "opkernel",
+    "pack_fp4_weights_for_cuda_moe_gemm",
+    "quantize_matmul_2bits",
+    "quantize_matmul_4bits",
+    "quantize_matmul_8bits",
+    "quantize_matmul_bnb4",
+    "quantize_qdq_matmul_2bits",
+    "quantize_qdq_matmul_4bits",
     "register_execution_provider_library",
+    "schemadef",
     "set_default_logger_severity",
     "set_default_logger_verbosity",
     "set_global_thread_pool_sizes",

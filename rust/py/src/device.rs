@@ -3,7 +3,7 @@
 use ort_rs::runtime::Memory;
 use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyTuple};
+use pyo3::types::PyTuple;
 
 use crate::cuda_value;
 use crate::enums::ORT_DEVICE_VENDOR_ID;
@@ -120,9 +120,12 @@ impl OrtDevice {
 
     /// The device of the kind `ort_device_name` (`cpu`, `cuda`, `dml`, `cann`, `webgpu`, `gpu`, `npu`) with the number `device_id`.
     #[staticmethod]
-    #[pyo3(signature = (ort_device_name, device_id, vendor_id=None))]
-    fn make(ort_device_name: &str, device_id: i16, vendor_id: Option<&Bound<'_, PyInt>>) -> PyResult<Self> {
-        Self::named(ort_device_name, device_id, vendor_id.map_or(Ok(-1), |v| v.extract())?)
+    #[pyo3(
+        signature = (ort_device_name, device_id, vendor_id=-1),
+        text_signature = "(ort_device_name, device_id, vendor_id=-1)"
+    )]
+    fn make(ort_device_name: &str, device_id: i16, vendor_id: i64) -> PyResult<Self> {
+        Self::named(ort_device_name, device_id, vendor_id)
     }
 
     /// The device itself: there is one class for both of ONNX Runtime's.

@@ -14,7 +14,7 @@ use crate::error::{Result, runtime_error};
 use crate::loaded::Loaded;
 use crate::ort_value::OrtValue;
 use crate::ort_value_vector::OrtValueVector;
-use crate::session::InferenceSession;
+use crate::session::Session;
 use crate::{cuda_value, element, feed, fetch};
 
 /// A bound output, and what the last run gave.
@@ -214,7 +214,7 @@ impl SessionIOBinding {
     /// A binding for the native session of a session, `session._sess`.
     #[new]
     fn new(session: &Bound<'_, CoreSession>) -> Self {
-        Self::of(session.get().loaded().clone())
+        Self::of(session.get().loaded())
     }
 
     /// Binds input `name` to an array, or to memory: a device, an element type, a shape and an address.
@@ -328,7 +328,7 @@ impl IOBinding {
 impl IOBinding {
     /// A binding for `session`.
     #[new]
-    fn new(session: &Bound<'_, InferenceSession>) -> Result<Self> {
+    fn new(session: &Bound<'_, Session>) -> Result<Self> {
         Ok(Self::of(session.py(), session.get().loaded()?)?)
     }
 

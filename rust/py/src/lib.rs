@@ -20,8 +20,10 @@ mod ep_device;
 mod error;
 mod feed;
 mod fetch;
+mod flag;
 mod io_binding;
 mod loaded;
+mod locator;
 mod memory_info;
 mod model_config;
 mod node_arg;
@@ -29,6 +31,8 @@ mod origin;
 mod ort_value;
 mod ort_value_vector;
 mod providers;
+mod quantize;
+mod registry;
 mod run_async;
 mod run_options;
 mod session;
@@ -78,9 +82,16 @@ mod _core {
     #[pymodule_export]
     use crate::providers::check_and_normalize_provider_args;
     #[pymodule_export]
+    use crate::quantize::{
+        pack_fp4_weights_for_cuda_moe_gemm, quantize_matmul_2bits, quantize_matmul_4bits, quantize_matmul_8bits, quantize_matmul_bnb4,
+        quantize_qdq_matmul_2bits, quantize_qdq_matmul_4bits,
+    };
+    #[pymodule_export]
+    use crate::registry::registered_operators;
+    #[pymodule_export]
     use crate::run_options::RunOptions;
     #[pymodule_export]
-    use crate::session::InferenceSession;
+    use crate::session::{InferenceSession, Session};
     #[pymodule_export]
     use crate::session_options::SessionOptions;
     #[pymodule_export]

@@ -64,7 +64,7 @@ impl Loaded {
             cuda_libraries::tell(py)?;
         }
         let mut wanted = options.to_core(names);
-        wanted.intra_op_threads = threads(options.use_per_session_threads, wanted.intra_op_threads)?;
+        wanted.intra_op_threads = threads(options.use_per_session_threads.0, wanted.intra_op_threads)?;
         // The CPU has no options: what it is given is forgotten, as ONNX Runtime does.
         wanted.provider_options = providers.into_iter().filter(|(name, _)| name != "CPUExecutionProvider").collect();
         let core = origin.load(py, environment()?, wanted);
@@ -81,6 +81,17 @@ impl Loaded {
     /// The inputs, then the initializers that may be fed.
     pub(crate) fn ports(&self) -> impl Iterator<Item = &Port> {
         self.core.inputs().iter().chain(self.core.overridable_initializers())
+    }
+
+    /// The options that each provider was made with, as text.
+    pub(crate) fn provider_options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for name in self.core.providers() {
+            let options = PyDict::new(py);
+            self.core.provider_options(&name).iter().try_for_each(|(key, value)| options.set_item(key, value))?;
+            dict.set_item(name, options)?;
+        }
+        Ok(dict)
     }
 
     /// What a run on `input_feed` for `output_names` takes.

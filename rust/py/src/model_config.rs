@@ -38,7 +38,7 @@ pub(crate) fn apply(py: Python<'_>, origin: &Origin, options: &mut SessionOption
             "inter_op_num_threads" => options.inter_op_num_threads = value.extract()?,
             "execution_mode" => options.set_mode(value.extract()?),
             "graph_optimization_level" => options.set_level(value.extract()?),
-            "enable_profiling" => options.enable_profiling = value.extract::<i64>()? != 0,
+            "enable_profiling" => options.enable_profiling = value.extract()?,
             // Models may carry options of other runtimes.
             _ => {}
         }

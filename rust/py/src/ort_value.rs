@@ -235,6 +235,26 @@ impl OrtValue {
         Self::ortvalue_from_shape_and_type(shape, element_type, Some(device), 0, -1, None)
     }
 
+    /// As `ortvalue_from_shape_and_type`, in memory of the allocator that was registered for `memory_info`.
+    #[staticmethod]
+    fn ortvalue_from_shape_and_type_for_memory_info(
+        shape: &Bound<'_, PyAny>,
+        element_type: &Bound<'_, PyAny>,
+        memory_info: &Bound<'_, OrtMemoryInfo>,
+    ) -> Result<Self> {
+        Self::ortvalue_from_shape_and_type(shape, element_type, None, 0, -1, Some(memory_info))
+    }
+
+    /// As `ortvalue_from_shape_and_onnx_type`, in memory of the allocator that was registered for `memory_info`.
+    #[staticmethod]
+    fn ortvalue_from_shape_and_onnx_type_for_memory_info(
+        shape: &Bound<'_, PyAny>,
+        element_type: &Bound<'_, PyAny>,
+        memory_info: &Bound<'_, OrtMemoryInfo>,
+    ) -> Result<Self> {
+        Self::ortvalue_from_shape_and_type(shape, element_type, None, 0, -1, Some(memory_info))
+    }
+
     /// The value that a sparse tensor is, shared.
     #[staticmethod]
     fn ort_value_from_sparse_tensor(sparse_tensor: &Bound<'_, SparseTensor>) -> Self {

@@ -1,15 +1,17 @@
 //! A list of values, as ONNX Runtime's native calls take and give it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ort_rs::DType;
-use pyo3::exceptions::PyIndexError;
+use ort_rs::runtime::{Buffer, Foreign, Layout};
+use ort_rs::{DType, Shape, Tensor};
+use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::dlpack;
-use crate::error::Result;
+use crate::device::OrtDevice;
+use crate::error::{Result, runtime_error};
 use crate::ort_value::OrtValue;
+use crate::{dlpack, element};
 
 /// A list of values, as ONNX Runtime's native calls take and give it.
 #[pyclass(module = "ort_rs", frozen, sequence)]
@@ -72,6 +74,34 @@ impl OrtValueVector {
         Ok(())
     }
 
+    /// Appends tensors over memory that the objects `tensors` own: at addresses, of types and shapes, on devices, one of each a tensor.
+    ///
+    /// Raises `ValueError` when the lists differ in length, `RuntimeError` for memory of a device that the host cannot reach.
+    fn push_back_batch(
+        &self,
+        tensors: Vec<Bound<'_, PyAny>>,
+        data_ptrs: Vec<usize>,
+        element_types: Vec<Bound<'_, PyAny>>,
+        shapes: Vec<Bound<'_, PyAny>>,
+        devices: Vec<OrtDevice>,
+    ) -> Result<()> {
+        let count = tensors.len();
+        if [data_ptrs.len(), element_types.len(), shapes.len(), devices.len()].iter().any(|n| *n != count) {
+            return Err(PyValueError::new_err("push_back_batch takes as many addresses, types, shapes and devices as tensors").into());
+        }
+        let mut values = Vec::with_capacity(count);
+        for (i, tensor) in tensors.into_iter().enumerate() {
+            devices[i].check_host("wrap memory")?;
+            let py = tensor.py();
+            let (dtype, shape) = (element::of(&element_types[i])?, element::shape_of(&shapes[i])?);
+            // SAFETY: that the tensor owns so much memory there is what the caller of this native function promises.
+            let tensor = unsafe { borrowed(tensor.unbind(), data_ptrs[i], dtype, shape) }?;
+            values.push(Py::new(py, OrtValue::of_tensor(tensor, true))?);
+        }
+        self.values().extend(values);
+        Ok(())
+    }
+
     /// Makes room for `count` values.
     fn reserve(&self, count: usize) {
         let mut values = self.values();
@@ -111,4 +141,19 @@ impl OrtValueVector {
         };
         self.shared(py).into_iter().map(lend).collect()
     }
+}
+
+/// A tensor over memory at `address` that `owner` keeps alive.
+///
+/// # Safety
+/// There lie the elements of a dense tensor of that type and shape, for as long as `owner` lives.
+unsafe fn borrowed(owner: Py<PyAny>, address: usize, dtype: DType, shape: Shape) -> Result<Tensor> {
+    let len = Shape::checked_len(&shape).and_then(|n| dtype.bytes_of(n));
+    let len = len.filter(|_| dtype != DType::String).ok_or_else(|| runtime_error(format!("no memory can hold {dtype}{shape}")))?;
+    if address == 0 && len > 0 {
+        return Err(runtime_error("the address of a tensor is 0"));
+    }
+    // SAFETY: the caller vouches for the memory, which lives as long as the owner.
+    let foreign = unsafe { Foreign::new(address as *const u8, len, Box::new(owner)) };
+    Ok(Tensor::new(dtype, shape, Layout::Dense, Arc::new(Buffer::Foreign(foreign)), 0)?)
 }

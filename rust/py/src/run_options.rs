@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use crate::adapter::LoraAdapter;
 use crate::config::Config;
 use crate::error::Result;
+use crate::flag::Flag;
 
 /// The option that lists arenas to shrink after a run: `cpu:0`, with semicolons between several.
 const SHRINK: &str = "memory.enable_memory_arena_shrinkage";
@@ -47,7 +48,7 @@ pub(crate) struct RunOptions {
     log_verbosity_level: i32,
     /// Whether only what the fetched outputs need is run; that is always so here.
     #[pyo3(get, set)]
-    only_execute_path_to_fetches: bool,
+    only_execute_path_to_fetches: Flag,
 }
 
 impl RunOptions {
@@ -74,7 +75,7 @@ impl RunOptions {
             logid: String::new(),
             log_severity_level: -1,
             log_verbosity_level: 0,
-            only_execute_path_to_fetches: false,
+            only_execute_path_to_fetches: Flag(false),
         }
     }
 
@@ -85,8 +86,8 @@ impl RunOptions {
     }
 
     #[setter]
-    fn set_terminate(&self, terminate: bool) {
-        if terminate { self.core.cancel.cancel() } else { self.core.cancel.reset() }
+    fn set_terminate(&self, terminate: Flag) {
+        if terminate.0 { self.core.cancel.cancel() } else { self.core.cancel.reset() }
     }
 
     /// Lets runs take the parameters of an adapter in place of the model's defaults.

@@ -25,18 +25,15 @@ use crate::run_options::RunOptions;
 use crate::session_options::SessionOptions;
 use crate::{model_config, providers, run_async};
 
-/// A model, ready to run; from any number of threads at once.
-///
-/// The model is a path or the bytes of one. Options and providers are as in ONNX Runtime; `disabled_optimizers` names graph passes to
-/// leave out, `read_config_from_model=0` takes no options from the model whatever the environment says, and other keywords are taken and
-/// ignored.
+/// What a session can do once it has a model.
 #[pyclass(module = "ort_rs", frozen, subclass, dict, weakref)]
-pub(crate) struct InferenceSession {
-    /// Empty until `__init__` has run, which subclasses call with arguments of their own choice; replaced by `set_providers`.
+pub(crate) struct Session {
+    /// Empty until `InferenceSession.__init__` has run, which subclasses call with arguments of their own choice; replaced by
+    /// `set_providers`.
     loaded: RwLock<Option<Arc<Loaded>>>,
 }
 
-impl InferenceSession {
+impl Session {
     /// The model that it holds.
     ///
     /// # Errors
@@ -56,43 +53,17 @@ impl InferenceSession {
 }
 
 #[pymethods]
-impl InferenceSession {
+impl Session {
+    /// A session without a model: what is derived from this class gives it one.
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self { loaded: RwLock::new(None) }
     }
 
-    #[pyo3(signature = (path_or_bytes, sess_options=None, providers=None, provider_options=None, **kwargs))]
-    fn __init__(
-        &self,
-        path_or_bytes: &Bound<'_, PyAny>,
-        sess_options: Option<&Bound<'_, SessionOptions>>,
-        providers: Option<&Bound<'_, PyAny>>,
-        provider_options: Option<&Bound<'_, PyAny>>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> Result<()> {
-        if self.is_loaded() {
-            return Err(Error::new(ErrorKind::ModelLoaded, "This session already contains a loaded model.").into());
-        }
-        let py = path_or_bytes.py();
-        let keyword = |name: &str| Ok::<_, PyErr>(kwargs.map(|k| k.get_item(name)).transpose()?.flatten().filter(|v| !v.is_none()));
-        let mut options = sess_options.map_or_else(SessionOptions::new, |o| o.borrow().clone());
-        if options.has_providers() && (providers.is_some() || provider_options.is_some()) {
-            let text = c"Specified 'providers'/'provider_options' when creating InferenceSession but SessionOptions has already been \
-                configured with providers. InferenceSession will only use the providers passed to InferenceSession().";
-            PyErr::warn(py, &py.get_type::<PyUserWarning>(), text, 1)?;
-        }
-        let providers = providers::normalize(providers, provider_options, &environment()?.providers())?;
-        if let Some(names) = keyword("disabled_optimizers")? {
-            options.disable_passes(names.try_iter()?.map(|n| n?.extract()).collect::<PyResult<_>>()?);
-        }
-        let origin = Origin::of(path_or_bytes)?;
-        if model_config::is_wanted(keyword("read_config_from_model")?.as_ref())? {
-            model_config::apply(py, &origin, &mut options)?;
-        }
-        self.hold(Loaded::load(py, origin, options, providers)?);
-        Ok(())
+    #[pyo3(signature = (enable_fallback=true))]
+    fn __init__(&self, enable_fallback: bool) {
+        let _ = enable_fallback;
     }
 
     /// Runs the model on `input_feed`, values by name, and gives the values of `output_names` in their order; all outputs when there
@@ -148,20 +119,7 @@ impl InferenceSession {
         fetches: &Bound<'_, OrtValueVector>,
         fetch_devices: Vec<OrtDevice>,
     ) -> Result<()> {
-        let py = run_options.py();
-        let memories = fetch_devices.iter().map(|device| device.memory("keep results")).collect::<Result<Vec<_>>>()?;
-        let (names, given) = (feed_names.len(), feeds.get().values().len());
-        if names != given {
-            let text = format!("feed names has {names} elements, but feed has {given} elements.");
-            return Err(Error::new(ErrorKind::InvalidArgument, text).into());
-        }
-        let feed = PyDict::new(py);
-        for (name, value) in feed_names.iter().zip(feeds.get().shared(py)) {
-            feed.set_item(name, value)?;
-        }
-        let values = self.loaded()?.run_on_values(py, Some(fetch_names), &feed, Some(run_options), &memories)?;
-        *fetches.get().values() = values;
-        Ok(())
+        run_on_vectors(&*self.loaded()?, run_options, &feed_names, feeds, fetch_names, fetches, &fetch_devices)
     }
 
     /// Runs the model on what is bound to its inputs, and writes to what is bound to its outputs.
@@ -237,14 +195,7 @@ impl InferenceSession {
 
     /// The options that each provider was made with, as text.
     fn get_provider_options<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        let core = &self.loaded()?.core;
-        for name in core.providers() {
-            let options = PyDict::new(py);
-            core.provider_options(&name).iter().try_for_each(|(key, value)| options.set_item(key, value))?;
-            dict.set_item(name, options)?;
-        }
-        Ok(dict)
+        Ok(self.loaded()?.provider_options(py)?)
     }
 
     /// Loads the model again for other providers. The session stays as it was when that fails.
@@ -322,20 +273,7 @@ impl InferenceSession {
     #[pyo3(signature = (results, *, error_on_invalid=false))]
     fn set_tuning_results(&self, results: &Bound<'_, PyList>, error_on_invalid: bool) -> Result<()> {
         self.loaded()?;
-        for (i, result) in results.iter().enumerate() {
-            let result = result.cast::<PyDict>().map_err(|_| PyTypeError::new_err("tuning results are dictionaries"))?;
-            for key in ["ep", "results", "validators"] {
-                if !result.contains(key)? {
-                    return Err(PyKeyError::new_err(key).into());
-                }
-            }
-            if error_on_invalid {
-                let name = result.get_item("ep")?.map(|n| n.to_string()).unwrap_or_default();
-                let text = format!("Invalid TuningResults (index={i}). {name} does not support TunableOp.");
-                return Err(runtime_error(format!("Error in execution: {text}")));
-            }
-        }
-        Ok(())
+        check_tuning_results(results, error_on_invalid)
     }
 
     /// Lets go of a captured graph; the CPU captures none.
@@ -350,4 +288,104 @@ impl InferenceSession {
     fn _sess(&self) -> Result<CoreSession> {
         Ok(CoreSession::of(self.loaded()?))
     }
+}
+
+/// A model, ready to run; from any number of threads at once.
+///
+/// The model is a path or the bytes of one. Options and providers are as in ONNX Runtime; `disabled_optimizers` names graph passes to
+/// leave out, `read_config_from_model=0` takes no options from the model whatever the environment says, and other keywords are taken and
+/// ignored.
+#[pyclass(module = "ort_rs", extends = Session, frozen, subclass)]
+pub(crate) struct InferenceSession;
+
+#[pymethods]
+impl InferenceSession {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Session { loaded: RwLock::new(None) }).add_subclass(Self)
+    }
+
+    #[pyo3(signature = (path_or_bytes, sess_options=None, providers=None, provider_options=None, **kwargs))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        path_or_bytes: &Bound<'_, PyAny>,
+        sess_options: Option<&Bound<'_, SessionOptions>>,
+        providers: Option<&Bound<'_, PyAny>>,
+        provider_options: Option<&Bound<'_, PyAny>>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> Result<()> {
+        let session = slf.as_super().get();
+        if session.is_loaded() {
+            return Err(Error::new(ErrorKind::ModelLoaded, "This session already contains a loaded model.").into());
+        }
+        let py = path_or_bytes.py();
+        let keyword = |name: &str| Ok::<_, PyErr>(kwargs.map(|k| k.get_item(name)).transpose()?.flatten().filter(|v| !v.is_none()));
+        let mut options = sess_options.map_or_else(SessionOptions::new, |o| o.borrow().clone());
+        if options.has_providers() && (providers.is_some() || provider_options.is_some()) {
+            let text = c"Specified 'providers'/'provider_options' when creating InferenceSession but SessionOptions has already been \
+                configured with providers. InferenceSession will only use the providers passed to InferenceSession().";
+            PyErr::warn(py, &py.get_type::<PyUserWarning>(), text, 1)?;
+        }
+        let providers = providers::normalize(providers, provider_options, &environment()?.providers())?;
+        if let Some(names) = keyword("disabled_optimizers")? {
+            options.disable_passes(names.try_iter()?.map(|n| n?.extract()).collect::<PyResult<_>>()?);
+        }
+        let origin = Origin::of(path_or_bytes)?;
+        if model_config::is_wanted(keyword("read_config_from_model")?.as_ref())? {
+            model_config::apply(py, &origin, &mut options)?;
+        }
+        session.hold(Loaded::load(py, origin, options, providers)?);
+        Ok(())
+    }
+}
+
+/// Fails where `results` are no tuning results, or if `error_on_invalid` where there are any: no provider of this build takes them.
+///
+/// # Errors
+/// `TypeError` and `KeyError` for what are none; `RuntimeError` that names the provider.
+pub(crate) fn check_tuning_results(results: &Bound<'_, PyList>, error_on_invalid: bool) -> Result<()> {
+    for (i, result) in results.iter().enumerate() {
+        let result = result.cast::<PyDict>().map_err(|_| PyTypeError::new_err("tuning results are dictionaries"))?;
+        for key in ["ep", "results", "validators"] {
+            if !result.contains(key)? {
+                return Err(PyKeyError::new_err(key).into());
+            }
+        }
+        if error_on_invalid {
+            let name = result.get_item("ep")?.map(|n| n.to_string()).unwrap_or_default();
+            let text = format!("Invalid TuningResults (index={i}). {name} does not support TunableOp.");
+            return Err(runtime_error(format!("Error in execution: {text}")));
+        }
+    }
+    Ok(())
+}
+
+/// Runs `loaded` on the values `feeds`, called `feed_names`, and puts those called `fetch_names` into the list `fetches`.
+///
+/// # Errors
+/// `InvalidArgument` when there are more names than values, or fewer; those of the run.
+pub(crate) fn run_on_vectors(
+    loaded: &Loaded,
+    run_options: &Bound<'_, RunOptions>,
+    feed_names: &[String],
+    feeds: &Bound<'_, OrtValueVector>,
+    fetch_names: &Bound<'_, PyAny>,
+    fetches: &Bound<'_, OrtValueVector>,
+    fetch_devices: &[OrtDevice],
+) -> Result<()> {
+    let py = run_options.py();
+    let memories = fetch_devices.iter().map(|device| device.memory("keep results")).collect::<Result<Vec<_>>>()?;
+    let (names, given) = (feed_names.len(), feeds.get().values().len());
+    if names != given {
+        let text = format!("feed names has {names} elements, but feed has {given} elements.");
+        return Err(Error::new(ErrorKind::InvalidArgument, text).into());
+    }
+    let feed = PyDict::new(py);
+    for (name, value) in feed_names.iter().zip(feeds.get().shared(py)) {
+        feed.set_item(name, value)?;
+    }
+    let values = loaded.run_on_values(py, Some(fetch_names), &feed, Some(run_options), &memories)?;
+    *fetches.get().values() = values;
+    Ok(())
 }

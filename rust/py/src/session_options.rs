@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ort_rs::runtime::threads::Cancel;
-use ort_rs::runtime::{Buffer, Foreign, Given, Options};
+use ort_rs::runtime::{Buffer, Foreign, Given, Locator, Options};
 use ort_rs::{Error, ErrorKind, Level};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
@@ -16,8 +16,9 @@ use crate::enums::{EXECUTION_MODE, EXECUTION_ORDER, GRAPH_OPTIMIZATION_LEVEL, OR
 use crate::environment::environment;
 use crate::ep_device::{OrtEpDevice, Selection};
 use crate::error::{Result, runtime_error};
+use crate::flag::Flag;
 use crate::ort_value::OrtValue;
-use crate::providers;
+use crate::{locator, providers};
 
 /// `GraphOptimizationLevel.ORT_ENABLE_ALL`.
 const ALL: i32 = 99;
@@ -38,6 +39,7 @@ pub(crate) struct SessionOptions {
     providers: Vec<String>,
     disabled_passes: Vec<String>,
     selection: Option<Selection>,
+    locator: Option<Locator>,
     cancel: Cancel,
     /// How many threads a node may use; 0 for as many as the machine gives.
     #[pyo3(get, set)]
@@ -59,25 +61,25 @@ pub(crate) struct SessionOptions {
     log_verbosity_level: i32,
     /// Whether a profile is written: a Chrome trace of what the session does.
     #[pyo3(get, set)]
-    pub(crate) enable_profiling: bool,
+    pub(crate) enable_profiling: Flag,
     /// How the name of the profile begins.
     #[pyo3(get, set)]
     profile_file_prefix: String,
     /// Whether memory is planned ahead; it always is here.
     #[pyo3(get, set)]
-    enable_mem_pattern: bool,
+    enable_mem_pattern: Flag,
     /// Whether values take turns in memory; they always do here.
     #[pyo3(get, set)]
-    enable_mem_reuse: bool,
+    enable_mem_reuse: Flag,
     /// Whether freed memory is kept for later runs; it always is here.
     #[pyo3(get, set)]
-    enable_cpu_mem_arena: bool,
+    enable_cpu_mem_arena: Flag,
     /// Whether results have the same bits in every run; they always have here.
     #[pyo3(get, set)]
-    use_deterministic_compute: bool,
+    use_deterministic_compute: Flag,
     /// Whether the session has threads of its own; sessions share the threads of the process here.
     #[pyo3(get, set)]
-    pub(crate) use_per_session_threads: bool,
+    pub(crate) use_per_session_threads: Flag,
 }
 
 impl SessionOptions {
@@ -129,11 +131,12 @@ impl SessionOptions {
             intra_op_threads: usize::try_from(self.intra_op_num_threads).unwrap_or(0),
             disabled_passes: self.disabled_passes.clone(),
             optimized_model_path: (!path.is_empty()).then(|| PathBuf::from(path)),
+            initializer_locator: self.locator.clone(),
             free_dimensions: self.free_dimensions.clone(),
             free_denotations: self.free_denotations.clone(),
             parallel: self.mode == PARALLEL,
             inter_op_threads: usize::try_from(self.inter_op_num_threads).unwrap_or(0),
-            profile: self.enable_profiling.then(|| self.profile_file_prefix.clone()),
+            profile: self.enable_profiling.0.then(|| self.profile_file_prefix.clone()),
             cancel: self.cancel.clone(),
             given: self.given.clone(),
             providers,
@@ -188,6 +191,7 @@ impl SessionOptions {
             providers: Vec::new(),
             disabled_passes: Vec::new(),
             selection: None,
+            locator: None,
             cancel: Cancel::new(),
             intra_op_num_threads: 0,
             inter_op_num_threads: 0,
@@ -195,13 +199,13 @@ impl SessionOptions {
             logid: String::new(),
             log_severity_level: -1,
             log_verbosity_level: 0,
-            enable_profiling: false,
+            enable_profiling: Flag(false),
             profile_file_prefix: "onnxruntime_profile_".to_owned(),
-            enable_mem_pattern: true,
-            enable_mem_reuse: true,
-            enable_cpu_mem_arena: true,
-            use_deterministic_compute: false,
-            use_per_session_threads: true,
+            enable_mem_pattern: Flag(true),
+            enable_mem_reuse: Flag(true),
+            enable_cpu_mem_arena: Flag(true),
+            use_deterministic_compute: Flag(false),
+            use_per_session_threads: Flag(true),
         }
     }
 
@@ -312,6 +316,11 @@ impl SessionOptions {
             self.given.files.insert(name, Arc::new(content(buffer, length)?));
         }
         Ok(())
+    }
+
+    /// Lets `locate` say where the data of each initializer of the saved model goes, from its name, its value, and where it came from.
+    fn _locate_initializers(&mut self, locate: Py<PyAny>) {
+        self.locator = Some(locator::of(locate));
     }
 
     /// Adds a provider that sessions are to use, in the order of the calls.
