@@ -17,7 +17,7 @@ pub(crate) fn attributes(def: &OpDef, since: &Since) -> Vec<Asked> {
     let mut found: Vec<Asked> = Vec::new();
     // Each round gives one attribute more that there is no node without.
     loop {
-        let attrs = Attrs::asking(&node);
+        let attrs = Attrs::of(&node, def).asking();
         let loaded = (def.load)(&attrs);
         let asked = attrs.into_asked();
         let missing = asked.iter().find(|a| a.required && !given(&node, &a.name)).cloned();

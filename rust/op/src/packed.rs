@@ -1,6 +1,7 @@
 //! Constants packed for kernels, shared by all sessions of the process.
 
 use std::any::{Any, TypeId};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
@@ -24,6 +25,11 @@ struct Entries {
     of: HashMap<(TypeId, Hash), Entry>,
     /// How many entries there may be before those that nobody holds are looked for.
     room: usize,
+}
+
+thread_local! {
+    /// Bytes of the sources that this thread was given packed.
+    static TALLY: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Packed {
@@ -53,6 +59,8 @@ impl Packed {
         format: &str,
         pack: impl FnOnce([Option<&Tensor>; N]) -> Result<T>,
     ) -> Result<Arc<T>> {
+        let bytes = |source: &Tensor| source.dtype().bytes_of(source.len()).unwrap_or(0);
+        TALLY.set(TALLY.get() + sources.into_iter().flatten().map(bytes).sum::<usize>());
         let key = (TypeId::of::<T>(), digest(&sources, format)?);
         let found = self.entries().find(&key);
         let made = match found {
@@ -74,6 +82,13 @@ impl Packed {
     /// How many packed constants kernels hold now.
     pub fn held(&self) -> usize {
         self.entries().of.values().filter(|e| e.strong_count() > 0).count()
+    }
+
+    /// What `f` gives, and the bytes of the sources that this thread was given packed meanwhile, by any cache: about what they take, for
+    /// formats differ in padding only.
+    pub fn tally<R>(f: impl FnOnce() -> R) -> (R, usize) {
+        let before = TALLY.get();
+        (f(), TALLY.get() - before)
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -115,7 +130,9 @@ mod tests {
         assert_eq!(*cache.get(&t, "product", |_| Ok(2f32)).unwrap(), 2.0);
         assert_eq!(*cache.get(&t, "sum", |_| Ok(4f64)).unwrap(), 4.0, "another type");
         assert_eq!(cache.held(), 1);
-        drop((a, b));
+        let (c, bytes) = Packed::tally(|| cache.get(&t, "sum", |_| Ok(99f32)).unwrap());
+        assert_eq!((*c, bytes), (3.0, 8));
+        drop((a, b, c));
         assert_eq!(cache.held(), 0);
         assert_eq!(*cache.get(&t, "sum", |_| Ok(99f32)).unwrap(), 99.0);
     }

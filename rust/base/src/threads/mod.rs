@@ -40,7 +40,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-pub use cancel::Cancel;
+pub use cancel::{Cancel, Watch};
 pub use checkpoint::{Pace, checkpoint, interruptible, paced, pieces};
 pub use count::{MAX_THREADS, Threads};
 pub use pool::{Status, status};
