@@ -20,9 +20,9 @@ use crate::origin::Origin;
 use crate::ort_value::OrtValue;
 use crate::ort_value_vector::OrtValueVector;
 use crate::run_options::RunOptions;
-use crate::session::{check_tuning_results, run_on_vectors};
+use crate::session::run_on_vectors;
 use crate::session_options::SessionOptions;
-use crate::{model_config, run_async};
+use crate::{model_config, run_async, tuning};
 
 /// The native session behind an `InferenceSession`: the same model under the names and argument orders of ONNX Runtime's own.
 ///
@@ -220,7 +220,7 @@ impl CoreSession {
     ) -> Result<Bound<'py, PyList>> {
         let loaded = self.ready()?;
         check_names(output_names)?;
-        loaded.run(py, output_names, input_feed, run_options)
+        loaded.run(py, output_names, input_feed, run_options, None)
     }
 
     /// Starts a run on another thread, which ends in a call of `callback(results, user_data, error)`.
@@ -234,7 +234,7 @@ impl CoreSession {
         run_options: Option<&Bound<'_, RunOptions>>,
     ) -> Result<()> {
         let loaded = self.ready()?;
-        let request = loaded.request(output_names, input_feed, run_options)?;
+        let request = loaded.request(output_names, input_feed, run_options, None)?;
         run_async::start(loaded, request, callback, user_data)
     }
 
@@ -247,7 +247,7 @@ impl CoreSession {
         output_names: Option<&Bound<'_, PyAny>>,
         run_options: Option<&Bound<'_, RunOptions>>,
     ) -> Result<OrtValueVector> {
-        Ok(OrtValueVector::of(self.ready()?.run_on_values(py, output_names, input_feed, run_options, &[])?))
+        Ok(OrtValueVector::of(self.ready()?.run_on_values(py, output_names, input_feed, run_options, None, &[])?))
     }
 
     /// Runs the model on the values `feeds`, called `feed_names`, and puts those called `fetch_names` into the list `fetches`.
@@ -272,7 +272,7 @@ impl CoreSession {
         run_options: Option<&Bound<'_, RunOptions>>,
     ) -> Result<()> {
         self.ready()?;
-        iobinding.get().run(py, run_options.map(|o| o.borrow().core()).transpose()?.as_ref())
+        iobinding.get().run(py, run_options, None)
     }
 
     /// Changes options of providers while the session lives; `RuntimeError` without any. The CPU has none and ignores them.
@@ -287,7 +287,7 @@ impl CoreSession {
 
     /// Takes what `get_tuning_results` gave; `RuntimeError` with `error_on_invalid`, for no provider of this build takes any.
     fn set_tuning_results(&self, results: &Bound<'_, PyList>, error_on_invalid: bool) -> Result<()> {
-        check_tuning_results(results, error_on_invalid)
+        tuning::take(results, error_on_invalid)
     }
 
     /// Lets go of a captured graph; the CPU captures none.

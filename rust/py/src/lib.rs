@@ -10,8 +10,10 @@ mod config;
 mod core_session;
 mod cuda_libraries;
 mod cuda_value;
+mod custom_op;
 mod device;
 mod dlpack;
+mod doctor;
 mod dtype;
 mod element;
 mod enums;
@@ -21,6 +23,8 @@ mod error;
 mod feed;
 mod fetch;
 mod flag;
+mod insight;
+mod interrupt;
 mod io_binding;
 mod loaded;
 mod locator;
@@ -30,6 +34,7 @@ mod node_arg;
 mod origin;
 mod ort_value;
 mod ort_value_vector;
+mod pickle;
 mod providers;
 mod quantize;
 mod registry;
@@ -39,6 +44,7 @@ mod session;
 mod session_options;
 mod sparse;
 mod text;
+mod tuning;
 
 use pyo3::prelude::*;
 
@@ -56,7 +62,11 @@ mod _core {
     #[pymodule_export]
     use crate::core_session::CoreSession;
     #[pymodule_export]
+    use crate::custom_op::CustomOp;
+    #[pymodule_export]
     use crate::device::OrtDevice;
+    #[pymodule_export]
+    use crate::doctor::diagnose;
     #[pymodule_export]
     use crate::environment::{
         get_all_providers, get_available_providers, get_build_info, get_device, get_version_string, model_metadata,
@@ -69,6 +79,8 @@ mod _core {
         DeviceReset, EPFail, EngineError, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, ModelLoadCanceled, ModelLoaded,
         ModelRequiresCompilation, NoModel, NoSuchFile, NotFound, NotImplemented, RuntimeException,
     };
+    #[pymodule_export]
+    use crate::insight::{BadNode, ExplainedNode, Explanation, MemoryUse, Spending, Spent, Statistics};
     #[pymodule_export]
     use crate::io_binding::{IOBinding, SessionIOBinding};
     #[pymodule_export]
@@ -88,6 +100,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::registry::registered_operators;
+    #[pymodule_export]
+    use crate::run_async::Running;
     #[pymodule_export]
     use crate::run_options::RunOptions;
     #[pymodule_export]

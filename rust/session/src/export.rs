@@ -18,7 +18,7 @@ use crate::external::{self, Locator};
 use crate::format::Format;
 use crate::import::Opsets;
 use crate::inside;
-use crate::session::{Metadata, NO_VERSION};
+use crate::metadata::{Metadata, NO_VERSION};
 
 mod constants;
 mod ort;
