@@ -102,6 +102,11 @@ impl Builder {
         self.attribute(AttributeProto { name: name.to_owned().into(), ints: value.to_vec(), r#type: Some(7), ..Default::default() })
     }
 
+    /// With an attribute of the last node that is a list of floats.
+    pub fn floats(self, name: &str, value: &[f32]) -> Self {
+        self.attribute(AttributeProto { name: name.to_owned().into(), floats: value.to_vec(), r#type: Some(6), ..Default::default() })
+    }
+
     /// With a string attribute of the last node.
     pub fn string(self, name: &str, value: &str) -> Self {
         let s = Some(value.as_bytes().to_vec().into());
