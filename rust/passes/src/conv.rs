@@ -1,6 +1,7 @@
 //! Convolutions as fusions see them.
 
-use base::{Result, Tensor, ensure};
+use base::{DType, Result, Tensor, ensure};
+use half::f16;
 use ir::{Node, NodeId, Patch, ValueId};
 
 use crate::Context;
@@ -61,6 +62,15 @@ impl<'a> ConstantConv<'a> {
             *b = *b * s + t;
         }
         let dtype = self.weights.dtype();
+        let most = match dtype {
+            DType::F16 => f16::MAX.to_f64(),
+            DType::F64 => f64::MAX,
+            _ => f32::MAX.into(),
+        };
+        // What the type cannot hold would be infinite for every input.
+        if !weights.iter().chain(&bias).all(|w| w.abs() <= most) {
+            return Ok(None);
+        }
         let mut patch = Patch::new(cx.graph);
         let weights = patch.constant(tensor_of(dtype, self.weights.shape().clone(), &weights)?);
         let bias = patch.constant(tensor_of(dtype, [channels], &bias)?);

@@ -58,7 +58,7 @@ fn per_channel(cx: &Context<'_>, c: ValueId, k: ValueId, channels: usize) -> Opt
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{check, check_unchanged};
+    use crate::testing::{check, check_unchanged, only, optimized_for};
 
     #[test]
     fn goes_into_the_weights() {
@@ -91,5 +91,32 @@ mod tests {
              y = Div(e, z)
              -> d, y",
         );
+    }
+
+    #[test]
+    fn weights_stay_what_their_type_holds() {
+        check_unchanged(
+            &["conv_affine"],
+            "x: float16[1, 1, 2, 2]
+             w: float16[1, 1, 1, 1] = 30000
+             k: float16[] = 3
+             small: float16[] = 0.0001
+             s = Mul(x, small)
+             c = Conv(s, w)
+             y = Mul(c, k)
+             -> y",
+        );
+    }
+
+    #[test]
+    fn numbers_along_another_axis_stay() {
+        let text = "
+            x: float[2, 3, 4]
+            w: float[2, 3, 1] = ~
+            k: float[2, 1] = 1 2
+            c = Conv(x, w)
+            y = Add(c, k) {broadcast=1, axis=0}
+            -> y";
+        assert_eq!(optimized_for(text, 6, &only(&["conv_affine"])).1.applied(), []);
     }
 }

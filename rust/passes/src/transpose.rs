@@ -136,7 +136,7 @@ impl Pull<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{check, check_unchanged};
+    use crate::testing::{check, check_unchanged, only, optimized_for};
 
     #[test]
     fn two_become_one() {
@@ -190,5 +190,20 @@ mod tests {
              y = Transpose(b)
              -> b, y",
         );
+    }
+
+    #[test]
+    fn operands_that_stretch_along_an_axis_stay() {
+        for op in ["Add(a, k) {broadcast=1, axis=0}", "PRelu(a, k)"] {
+            let text = format!(
+                "x: float[3, 3]
+                 k: float[3] = 1 2 3
+                 a = Transpose(x)
+                 b = {op}
+                 y = Transpose(b)
+                 -> y"
+            );
+            assert_eq!(optimized_for(&text, 6, &only(&["transpose"])).1.applied(), [], "{op}");
+        }
     }
 }
