@@ -2,7 +2,7 @@
 //!
 //! Nothing here depends on concrete sizes: sizes stay symbolic until a plan is bound (`bind.rs`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use base::{DType, Layout, Memory, Result, Type, Value, bail};
@@ -153,18 +153,20 @@ impl Plan {
             speaks_of: Vec::new(),
         };
         assign(program, &mut plan)?;
-        plan.read_in_place = plan.feeds.iter().copied().filter(|slot| plan.is_read_in_place(*slot)).collect();
+        plan.read_in_place = plan.read_in_place();
         plan.devices = program.devices(plan.steps.iter().map(|s| s.node))?;
-        plan.roots = plan.fetches.iter().map(|slot| plan.root(*slot)).collect();
+        plan.roots = plan.roots();
         plan.speaks_of = (0..plan.segments.len()).map(|i| plan.symbols_in(program, i)).collect::<Result<_>>()?;
         Ok(plan)
     }
 }
 
 impl Plan {
-    /// Whether a step reads `slot` that does not just copy it.
-    fn is_read_in_place(&self, slot: u32) -> bool {
-        self.steps.iter().any(|s| s.copies_to.is_none() && s.wires.inputs.contains(&Some(slot)))
+    /// The feeds that a step reads that does not just copy them.
+    fn read_in_place(&self) -> Vec<u32> {
+        let reading = self.steps.iter().filter(|s| s.copies_to.is_none());
+        let read: HashSet<u32> = reading.flat_map(|s| s.wires.inputs.iter().flatten().copied()).collect();
+        self.feeds.iter().copied().filter(|slot| read.contains(slot)).collect()
     }
 
     /// The slot that `slot` has its buffer from, all of it.
@@ -179,6 +181,26 @@ impl Plan {
             }
             _ => None,
         }
+    }
+
+    /// For each fetch, the slot that it has its buffer from, all of it.
+    fn roots(&self) -> Vec<Option<u32>> {
+        let sharing = self.steps.iter().filter(|s| s.action == Action::Share);
+        let sources = sharing.flat_map(|s| s.wires.outputs.iter().flatten().map(|o| (*o, s.wires.inputs.first().copied().flatten())));
+        let sources: HashMap<u32, Option<u32>> = sources.collect();
+        let root = |slot: u32| {
+            let mut at = slot;
+            loop {
+                at = match self.slots[at as usize].storage {
+                    Storage::Own | Storage::Free => return Some(at),
+                    Storage::Over(input) => input,
+                    // Parts of a value are no buffers of their own, and whole ones are seen under another shape only.
+                    Storage::Shared => sources.get(&at).copied().flatten()?,
+                    _ => return None,
+                }
+            }
+        };
+        self.fetches.iter().map(|slot| root(*slot)).collect()
     }
 
     /// What segment `i` consists of.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use base::{Result, SparseTensor, Tensor, Type, Value, error};
 
-use crate::Dims;
+use crate::{Dims, ValueList};
 
 /// The number of a value in its [`Graph`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -244,11 +244,11 @@ pub struct Graph {
     /// The graph's name.
     pub name: String,
     /// What a caller gives.
-    pub inputs: Vec<ValueId>,
+    pub inputs: ValueList,
     /// What a caller gets.
-    pub outputs: Vec<ValueId>,
+    pub outputs: ValueList,
     /// The values that stand for values of the graph around.
-    pub captures: Vec<ValueId>,
+    pub captures: ValueList,
     nodes: Vec<Option<Node>>,
     values: Vec<ValueInfo>,
 }
@@ -309,7 +309,7 @@ impl Graph {
                 *read = new;
             }
         }
-        self.outputs.iter_mut().filter(|v| **v == old).for_each(|v| *v = new);
+        self.outputs.replace(old, new);
     }
 
     /// Makes input `i` of node `id`, which is given, be `new`.

@@ -71,12 +71,12 @@ mod tests {
     fn values_are_renamed_and_left_out() {
         let mut body = Graph::default();
         let (a, b, y) = (body.add_value("a"), body.add_value("b"), body.add_value("y"));
-        (body.inputs, body.outputs) = (vec![a, b], vec![y]);
+        (body.inputs, body.outputs) = (vec![a, b].into(), vec![y].into());
         body.add_node(Node { inputs: vec![Some(a), Some(b)], outputs: vec![Some(y)], ..Node::new(OpKey::new("", "Add", 14)) });
 
         let mut g = Graph::default();
         let (x, out) = (g.add_value("x"), g.add_value("out"));
-        (g.inputs, g.outputs) = (vec![x], vec![out]);
+        (g.inputs, g.outputs) = (vec![x].into(), vec![out].into());
         let call = g.add_node(Node { inputs: vec![Some(x)], outputs: vec![Some(out)], ..Node::new(OpKey::new("my", "F", 1)) });
         let added = g.inline(call, &body).unwrap();
         assert_eq!(g.node(added[0]).inputs, [Some(x), None]);

@@ -214,9 +214,8 @@ fn substitute(graph: &mut Graph, facts: &mut Facts, oracle: &dyn Oracle, old: Va
     } else {
         new
     };
-    let outputs: Vec<ValueId> = graph.outputs.iter().map(|v| if *v == old { shown } else { *v }).collect();
+    graph.outputs.replace(old, shown);
     graph.replace_uses(old, new);
-    graph.outputs = outputs;
     graph.value_mut(shown).name = std::mem::replace(&mut graph.value_mut(old).name, "".into());
     Ok(copying)
 }

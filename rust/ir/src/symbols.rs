@@ -16,6 +16,7 @@ pub struct Symbol(
 #[derive(Clone, Debug, Default)]
 pub struct Symbols {
     names: Vec<Option<String>>,
+    named: HashMap<String, Symbol>,
     /// What symbols stand for, each in terms of earlier ones.
     definitions: Vec<(Symbol, Dim)>,
     defined: HashMap<Dim, Symbol>,
@@ -37,10 +38,12 @@ impl Symbols {
 
     /// The symbol called `name`, the same for the same name.
     pub fn named(&mut self, name: &str) -> Dim {
-        match self.names.iter().position(|n| n.as_deref() == Some(name)) {
-            Some(index) => Dim::symbol(Symbol(index as u32)),
-            None => Dim::symbol(self.add(Some(name.to_owned()))),
+        if let Some(symbol) = self.named.get(name) {
+            return Dim::symbol(*symbol);
         }
+        let symbol = self.add(Some(name.to_owned()));
+        self.named.insert(name.to_owned(), symbol);
+        Dim::symbol(symbol)
     }
 
     /// The size `dim`; if its expression is long, a symbol that stands for it, the same for the same expression.

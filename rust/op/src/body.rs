@@ -29,7 +29,7 @@ impl Body {
         let mut graph = Graph::default();
         let all: Vec<ValueId> = (0..node.inputs.len()).map(|i| graph.add_value(&format!("input_{i}"))).collect();
         let inputs = node.inputs.iter().zip(&all).map(|(given, v)| given.map(|_| *v)).collect();
-        graph.inputs = all;
+        graph.inputs = all.into();
         Self { graph, inputs }
     }
 
@@ -132,7 +132,7 @@ impl Body {
 
     /// The graph, with these outputs.
     pub fn finish(mut self, outputs: &[ValueId]) -> Graph {
-        self.graph.outputs = outputs.to_vec();
+        self.graph.outputs = outputs.to_vec().into();
         self.graph
     }
 }

@@ -60,7 +60,7 @@ impl SessionIOBinding {
     /// The place of input `name` among those of the session.
     fn place(&self, name: &str) -> Result<usize> {
         let unknown = || runtime_error(format!("Error when binding input: Failed to find input name in the mapping: {name}"));
-        self.session.ports().position(|p| p.name == name).ok_or_else(unknown)
+        self.session.core.place(name).ok_or_else(unknown)
     }
 
     fn bind(&self, place: usize, value: Value) -> Result<()> {
@@ -70,7 +70,7 @@ impl SessionIOBinding {
 
     fn bind_array(&self, name: &str, array: &Bound<'_, PyAny>) -> Result<()> {
         let unknown = || runtime_error(format!("Failed to find NodeArg with name: {name} in the def list"));
-        let place = self.session.ports().position(|p| p.name == name).ok_or_else(unknown)?;
+        let place = self.session.core.place(name).ok_or_else(unknown)?;
         let ty = self.session.ports().nth(place).map_or(Type::Tensor(DType::F32), |p| p.ty.clone());
         let listed = matches!(ty, Type::Sequence(_) | Type::Map(..) | Type::Optional(_));
         if !listed && array.cast::<numpy::PyUntypedArray>().is_err() {

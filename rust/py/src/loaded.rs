@@ -236,11 +236,12 @@ impl Loaded {
         let mut rest = Vec::new();
         for (key, object) in feed.iter() {
             let name: String = key.extract()?;
-            if self.core.inputs().iter().any(|p| p.name == name) {
-                continue;
-            }
-            let Some(port) = self.core.overridable_initializers().iter().find(|p| p.name == name) else {
+            let Some(place) = self.core.place(&name) else {
                 return Err(Error::new(ErrorKind::InvalidArgument, format!("Invalid input name: {name}")).into());
+            };
+            // Those before are what must be fed, and were read.
+            let Some(port) = place.checked_sub(self.core.inputs().len()).map(|i| &self.core.overridable_initializers()[i]) else {
+                continue;
             };
             let value = feed::value(&object, &port.ty, &name)?;
             rest.push((name, value));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use base::{DType, Error, Result, Type, Value, bail, ensure, error};
-use ir::{Attribute, Function, Graph, Node, OpKey, Subgraph, ValueId};
+use ir::{Attribute, Function, Graph, Node, OpKey, Subgraph, ValueId, ValueInfo};
 use op::Registry;
 use proto::{
     AttributeProto, AttributeType, DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeProto,
@@ -65,10 +65,9 @@ fn import_with<'m>(model: &'m ModelProto<'m>, registry: &Registry, weights: &mut
         let fed = graph.inputs.iter().filter(|v| graph.value(**v).constant.is_none());
         graph.inputs = fed.copied().collect();
     }
-    let given = |p: &&ValueInfoProto<'_>| graph.inputs.iter().any(|v| *graph.value(*v).name == *p.name.as_str());
-    let ports = proto.input.iter().filter(given).map(port).collect::<Result<Vec<Port>>>()?;
-    let has_default = |p: &Port| graph.value_named(&p.name).is_some_and(|v| graph.value(v).constant.is_some());
-    let (overridable, inputs) = ports.into_iter().partition(has_default);
+    let given: HashMap<&str, &ValueInfo> = graph.inputs.iter().map(|v| graph.value(*v)).map(|info| (&*info.name, info)).collect();
+    let ports = proto.input.iter().filter(|p| given.contains_key(p.name.as_str())).map(port).collect::<Result<Vec<Port>>>()?;
+    let (overridable, inputs) = ports.into_iter().partition(|p| given.get(&*p.name).is_some_and(|info| info.constant.is_some()));
     weights.check_taken()?;
     let outputs = proto.output.iter().map(declared).collect::<Result<_>>()?;
     Ok(Imported { graph, inputs, outputs, overridable, opsets })

@@ -112,14 +112,14 @@ fn insert_copies(graph: &mut Graph, facts: &mut Facts, target: &Arc<Target>) -> 
             }
         }
     }
-    for i in 0..graph.outputs.len() {
-        let v = graph.outputs[i];
+    for v in graph.outputs.to_vec() {
         let is = home.get(&v).copied().unwrap_or(Memory::HOST);
         if !is.is_host() {
-            graph.outputs[i] = match copies.get(&(v, Memory::HOST)) {
+            let copy = match copies.get(&(v, Memory::HOST)) {
                 Some(copy) => *copy,
                 None => add_copy(graph, facts, target, v, is, Memory::HOST)?,
             };
+            graph.outputs.replace(v, copy);
         }
     }
     Ok(())

@@ -51,9 +51,10 @@ pub(crate) fn namesakes(ports: &[&Port]) -> Vec<[Axis; 2]> {
 /// The facts of what is fed: named dimensions are symbols by name if `named`, all others symbols of their own.
 pub(crate) fn input_facts(graph: &Graph, ports: &[&Port], named: bool) -> Result<Facts> {
     let mut facts = Facts::default();
+    let by_name: HashMap<&str, &Port> = ports.iter().map(|p| (&*p.name, *p)).collect();
     for v in &graph.inputs {
         let name = &graph.value(*v).name;
-        let Some(port) = ports.iter().find(|p| *p.name == **name) else { bail!(InvalidGraph, "input '{name}' has no type") };
+        let Some(port) = by_name.get(&**name) else { bail!(InvalidGraph, "input '{name}' has no type") };
         let symbols = &mut facts.symbols;
         let shape = port.shape.as_ref().map(|dims| {
             let dim = |d: &PortDim| match d {

@@ -1,6 +1,7 @@
 //! A model, ready to run.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -46,6 +47,8 @@ pub struct Session {
     all: Arc<Runner>,
     /// What runs for other fetch sets, and for feeds that give one named dimension several sizes.
     others: Mutex<Vec<(Variant, Arc<Runner>)>>,
+    /// The number of each port, by name.
+    places: HashMap<String, usize>,
     /// For each input of the graph, in its order, the number of its port.
     order: Vec<usize>,
     /// Axes of inputs that the model gives the name of an earlier axis.
@@ -135,8 +138,8 @@ impl Session {
         check_fallback(environment, &placements, &options)?;
         log_placements(&placements, &options);
         let namesakes = namesakes(&ports);
-        let place = |v: &ValueId| ports.iter().position(|p| *p.name == *model.graph.value(*v).name);
-        let order = model.graph.inputs.iter().filter_map(place).collect();
+        let places: HashMap<String, usize> = ports.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
+        let order = model.graph.inputs.iter().filter_map(|v| places.get(&*model.graph.value(*v).name).copied()).collect();
         let outputs = output_ports(&runner, outputs, &model.graph)?;
         options.cancel.check()?;
         profile.iter().for_each(|p| p.session("session_initialization", begun));
@@ -153,6 +156,7 @@ impl Session {
             profile,
             all: Arc::new(runner),
             others: Mutex::default(),
+            places,
             order,
             namesakes,
         })
@@ -244,8 +248,7 @@ impl Session {
     pub fn run(&self, feeds: &[(&str, Value)], fetches: &[&str], options: &RunOptions) -> Result<Vec<Value>> {
         let mut ordered: smallvec::SmallVec<[Option<&Value>; 8]> = smallvec::smallvec![None; self.inputs.len() + self.overridable.len()];
         for (name, value) in feeds {
-            let place = self.ports().position(|p| p.name == *name);
-            let Some(place) = place else { bail!(InvalidArgument, "Invalid input name: {name}") };
+            let Some(place) = self.place(name) else { bail!(InvalidArgument, "Invalid input name: {name}") };
             ordered[place] = Some(value);
         }
         self.start(fetches, &ordered, options)
@@ -288,6 +291,12 @@ impl Session {
 
     pub(crate) fn ports(&self) -> impl Iterator<Item = &Port> {
         self.inputs.iter().chain(&self.overridable)
+    }
+
+    /// The number of the input called `name`: those of [`inputs`](Self::inputs) come first, then those of
+    /// [`overridable_initializers`](Self::overridable_initializers).
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
     }
 
     /// Runs the model on `feeds`, one for each of [`inputs`](Self::inputs) and then of
@@ -388,8 +397,8 @@ impl Session {
         let parameters = options.adapters.iter().flat_map(|a| &a.parameters);
         let mut added: Vec<(usize, Value)> = Vec::new();
         for (name, tensor) in parameters {
-            let place = self.ports().position(|p| p.name == *name);
-            let place = place.ok_or_else(|| error!(InvalidArgument, "Invalid input name: {name}, which an active adapter feeds"))?;
+            let place =
+                self.place(name).ok_or_else(|| error!(InvalidArgument, "Invalid input name: {name}, which an active adapter feeds"))?;
             added.push((place, tensor.clone().into()));
         }
         let mut all = feeds.to_vec();
@@ -434,7 +443,8 @@ impl Session {
 
     /// A plan of the program at hand for outputs; of the model as it came for any other value, or for sizes that go against its names.
     fn plan_for(&self, fetches: &[&str], resident: &[bool], named: bool) -> Result<Runner> {
-        let output = |name: &str| self.outputs.iter().position(|p| p.name == name);
+        let places: HashMap<&str, usize> = self.outputs.iter().enumerate().map(|(i, p)| (&*p.name, i)).collect();
+        let output = |name: &str| places.get(name).copied();
         let outputs: Option<Vec<usize>> = fetches.iter().map(|name| output(name)).collect();
         if let (Some(places), true) = (outputs, named) {
             let program = self.all.program();
@@ -453,7 +463,7 @@ impl Session {
             return Ok(runner);
         }
         let program = runner.program();
-        let values = taken(program, program.graph().outputs.clone(), resident);
+        let values = taken(program, program.graph().outputs.to_vec(), resident);
         Runner::new(program.clone(), &values, self.options.order())
     }
 }
@@ -476,7 +486,7 @@ impl Model {
     fn plan(&self, ports: &[&Port], named: bool, fetches: &[ValueId], options: &Options) -> Result<Planned> {
         let mut graph = self.graph.clone();
         if !fetches.is_empty() {
-            graph.outputs = fetches.to_vec();
+            graph.outputs = fetches.to_vec().into();
         }
         let mut facts = input_facts(&graph, ports, named)?;
         functions::infer(&mut graph, &mut facts, &self.target)?;
