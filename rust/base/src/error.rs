@@ -1,6 +1,8 @@
 //! The one error type: what failed, where in the model, and the values that disagree.
 
+use std::error;
 use std::fmt;
+use std::sync::Arc;
 
 /// The result of every fallible function of the workspace.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -63,7 +65,11 @@ struct Inner {
     node: Option<String>,
     detail: String,
     moment: Moment,
+    cause: Option<Cause>,
 }
+
+/// What made something fail that is no [`Error`] of ours, such as an exception of Python.
+pub type Cause = Arc<dyn error::Error + Send + Sync>;
 
 /// When a node failed, of which the message speaks as ONNX Runtime does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +85,7 @@ enum Moment {
 impl Error {
     /// An error of `kind` that says `detail`.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, op: None, node: None, detail: detail.into(), moment: Moment::Other }))
+        Self(Box::new(Inner { kind, op: None, node: None, detail: detail.into(), moment: Moment::Other, cause: None }))
     }
 
     /// The same error, said of `node` of operator `op`, unless it names a node already.
@@ -122,6 +128,18 @@ impl Error {
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
+    }
+
+    /// The same error, made by `cause`.
+    #[must_use]
+    pub fn caused_by(mut self, cause: Option<Cause>) -> Self {
+        self.0.cause = cause;
+        self
+    }
+
+    /// What made it, where that is no error of ours.
+    pub fn cause(&self) -> Option<&Cause> {
+        self.0.cause.as_ref()
     }
 
     /// What kind of failure this is.
@@ -171,7 +189,11 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.0.cause.as_ref().map(|cause| &**cause as _)
+    }
+}
 
 /// Returns early with an [`Error`]: `bail!(InvalidArgument, "axis {axis} is out of range")`.
 #[macro_export]
@@ -207,6 +229,13 @@ mod tests {
         assert_eq!(e.to_string(), "[ONNXRuntimeError] : 10 : INVALID_GRAPH : bad 3");
         let e = e.at("Add", "sum").at("Mul", "outer");
         assert_eq!(e.message(), "Add node 'sum': bad 3");
+    }
+
+    #[test]
+    fn a_cause_stays() {
+        let cause: super::Cause = std::sync::Arc::new(std::fmt::Error);
+        let e = crate::error!(Fail, "bad").caused_by(Some(cause)).while_running("Add", "sum");
+        assert!(e.cause().is_some_and(|c| c.is::<std::fmt::Error>()) && std::error::Error::source(&e).is_some());
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod view;
 
 pub use buffer::{ALIGNMENT, Buffer, Foreign, Heap};
 pub use dtype::{DType, Element};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Cause, Error, ErrorKind, Result};
 pub use layout::{Layout, Strides, dense_strides};
 pub use memory::{DeviceBuffer, Memory};
 pub use room::ensure_room;

@@ -17,6 +17,10 @@ pub(crate) struct Launch {
 }
 
 impl Prepared for Launch {
+    fn name(&self) -> &'static str {
+        self.kernel.name()
+    }
+
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
         self.kernel.launch(&mut Cuda::new(cx, &self.tools, self.node, &self.op))
     }

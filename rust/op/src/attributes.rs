@@ -1,10 +1,13 @@
 //! Reading the attributes of a node: each is read or refused.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use base::{DType, Result, Tensor, bail, error};
 use ir::{Attribute, Attributes, Node};
+
+use crate::OpDef;
 
 /// The attributes of a node, as an operator's `load` reads them. Those it does not read are an error.
 pub struct Attrs<'a> {
@@ -12,17 +15,33 @@ pub struct Attrs<'a> {
     read: RefCell<BTreeSet<&'a str>>,
     /// The defaults of attributes that were not given, if somebody wants to know.
     defaults: Option<RefCell<Attributes>>,
+    data: Option<&'static (dyn Any + Send + Sync)>,
 }
 
 impl<'a> Attrs<'a> {
     /// The attributes of `node`.
     pub fn new(node: &'a Node) -> Self {
-        Self { node, read: RefCell::default(), defaults: None }
+        Self { node, read: RefCell::default(), defaults: None, data: None }
     }
 
-    /// The attributes of `node`, keeping the defaults of those that are not given.
-    pub(crate) fn with_defaults(node: &'a Node) -> Self {
-        Self { defaults: Some(RefCell::default()), ..Self::new(node) }
+    /// The attributes of `node`, whose operator is `def`.
+    pub(crate) fn of(node: &'a Node, def: &OpDef) -> Self {
+        Self { data: def.data, ..Self::new(node) }
+    }
+
+    /// The same, keeping the defaults of those that are not given.
+    pub(crate) fn with_defaults(self) -> Self {
+        Self { defaults: Some(RefCell::default()), ..self }
+    }
+
+    /// What the operator carries, where it was made at run time.
+    pub fn data(&self) -> Option<&'static (dyn Any + Send + Sync)> {
+        self.data
+    }
+
+    /// The names of all attributes, read or not.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.node.attributes.keys().map(String::as_str)
     }
 
     /// The defaults that were read in place of attributes.

@@ -1,6 +1,6 @@
 //! The operator contract: what one file of an operator states.
 
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::fmt;
 
 use base::{Result, Strides, error};
@@ -40,6 +40,8 @@ pub struct OpDef {
     pub keeps_inputs: bool,
     /// Whether the same inputs give the same outputs.
     pub pure: bool,
+    /// What an operator that is made at run time carries beside functions; its `load` finds it by [`Attrs::data`].
+    pub data: Option<&'static (dyn Any + Send + Sync)>,
 }
 
 /// The operator in terms of simpler ones: a graph whose inputs and outputs are those of the node, in order.
@@ -61,6 +63,7 @@ impl OpDef {
         layouts: Layouts::Plain,
         keeps_inputs: false,
         pure: true,
+        data: None,
     };
 
     /// The same for operators of `com.microsoft`, which have one version.
@@ -231,6 +234,10 @@ pub trait Stateless: Send + Sync {
 struct StatelessKernel<T>(T);
 
 impl<T: Stateless> Prepared for StatelessKernel<T> {
+    fn name(&self) -> &'static str {
+        type_name::<T>()
+    }
+
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
         self.0.run(cx)
     }
@@ -238,6 +245,11 @@ impl<T: Stateless> Prepared for StatelessKernel<T> {
 
 /// A kernel, built for one node and ready to run, perhaps on several threads at once.
 pub trait Prepared: Send + Sync {
+    /// Which kernel it is: the path of its type, unless that says nothing.
+    fn name(&self) -> &'static str {
+        type_name::<Self>()
+    }
+
     /// Bytes of scratch memory that a run with these sizes needs.
     fn scratch(&self, _sizes: &Sizes<'_>) -> usize {
         0

@@ -1,6 +1,7 @@
 //! Constants packed for kernels, shared by all sessions of the process.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -25,6 +26,11 @@ struct Source {
     dims: Vec<usize>,
 }
 
+thread_local! {
+    /// Bytes of the sources that this thread was given packed.
+    static TALLY: Cell<usize> = const { Cell::new(0) };
+}
+
 impl Packed {
     /// The cache of the process.
     pub fn shared() -> &'static Packed {
@@ -39,6 +45,7 @@ impl Packed {
     /// # Errors
     /// What `pack` says.
     pub fn get<T: Any + Send + Sync>(&self, source: &Tensor, format: &str, pack: impl FnOnce(&Tensor) -> Result<T>) -> Result<Arc<T>> {
+        TALLY.set(TALLY.get() + source.dtype().bytes_of(source.len()).unwrap_or(0));
         let key = (Source { identity: source.identity(), dims: source.shape().to_vec() }, format.to_owned());
         let found = {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,6 +64,13 @@ impl Packed {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
         Ok(made)
     }
+
+    /// What `f` gives, and the bytes of the sources that this thread was given packed meanwhile, by any cache: about what they take, for
+    /// formats differ in padding only.
+    pub fn tally<R>(f: impl FnOnce() -> R) -> (R, usize) {
+        let before = TALLY.get();
+        (f(), TALLY.get() - before)
+    }
 }
 
 #[cfg(test)]
@@ -71,7 +85,9 @@ mod tests {
         let b = cache.get(&t, "sum", |_| Ok(99f32)).unwrap();
         assert!(Arc::ptr_eq(&a, &b));
         assert_eq!(*cache.get(&t, "product", |_| Ok(2f32)).unwrap(), 2.0);
-        drop((a, b));
+        let (c, bytes) = Packed::tally(|| cache.get(&t, "sum", |_| Ok(99f32)).unwrap());
+        assert_eq!((*c, bytes), (3.0, 8));
+        drop((a, b, c));
         assert_eq!(*cache.get(&t, "sum", |_| Ok(99f32)).unwrap(), 99.0);
     }
 }

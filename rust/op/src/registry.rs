@@ -107,7 +107,7 @@ impl Registry {
             let def = self.def(node)?;
             let Some(since) = def.at(node.key.since) else { bail!(InvalidGraph, "no version {} is known", node.key) };
             since.check_arity(node)?;
-            let attributes = Attrs::new(node);
+            let attributes = Attrs::of(node, def);
             let op = (def.load)(&attributes)?;
             attributes.finish()?;
             let _ = node.loaded.0.set(Arc::new(LoadedOp(op)));
@@ -123,8 +123,9 @@ impl Registry {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn defaults(&self, node: &Node) -> Result<Attributes> {
-        let attributes = Attrs::with_defaults(node);
-        (self.def(node)?.load)(&attributes)?;
+        let def = self.def(node)?;
+        let attributes = Attrs::of(node, def).with_defaults();
+        (def.load)(&attributes)?;
         Ok(attributes.into_defaults())
     }
 

@@ -39,7 +39,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-pub use cancel::Cancel;
+pub use cancel::{Cancel, Watch};
 pub use count::{MAX_THREADS, Threads};
 pub use pool::{Status, status};
 pub use scope::{scope, under};

@@ -15,6 +15,11 @@ pub use tools::Tools;
 
 /// An operator with kernels for CUDA devices. Their names and arguments are those of `kernels_cuda`.
 pub trait CudaKernel: Send + Sync {
+    /// Which kernel it is: the path of its type.
+    fn name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+
     /// Whether the device can run the node; if not, why.
     ///
     /// # Errors
