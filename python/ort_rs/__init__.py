@@ -12,9 +12,13 @@ from ort_rs._compiler import (
 )
 from ort_rs._core import (
     AdapterFormat,
+    BadNode,
+    ExplainedNode,
+    Explanation,
     InferenceSession,
     IOBinding,
     LoraAdapter,
+    MemoryUse,
     ModelMetadata,
     NodeArg,
     OrtArenaCfg,
@@ -29,6 +33,9 @@ from ort_rs._core import (
     SessionIOBinding,
     SessionOptions,
     SparseTensor,
+    Spending,
+    Spent,
+    Statistics,
     __version__,
     copy_tensors,
     create_and_register_allocator,
@@ -44,9 +51,18 @@ from ort_rs._core import (
     set_global_thread_pool_sizes,
     set_seed,
 )
+from ort_rs._custom_op import (
+    CustomOp,
+    TensorInfo,
+    custom_op,
+)
 from ort_rs._debug import (
     preload_dlls,
     print_debug_info,
+)
+from ort_rs._doctor import (
+    Diagnosis,
+    doctor,
 )
 from ort_rs._enums import (
     ExecutionMode,
@@ -62,6 +78,9 @@ from ort_rs._enums import (
     OrtMemType,
     OrtSparseFormat,
 )
+from ort_rs._errors import (
+    RunTimeout,
+)
 from ort_rs._install import (
     install_as_onnxruntime,
 )
@@ -75,12 +94,18 @@ from ort_rs._process import (
 
 __all__ = [
     "AdapterFormat",
+    "BadNode",
+    "CustomOp",
+    "Diagnosis",
     "ExecutionMode",
     "ExecutionOrder",
+    "ExplainedNode",
+    "Explanation",
     "GraphOptimizationLevel",
     "IOBinding",
     "InferenceSession",
     "LoraAdapter",
+    "MemoryUse",
     "ModelCompiler",
     "ModelMetadata",
     "NodeArg",
@@ -103,15 +128,22 @@ __all__ = [
     "OrtSparseFormat",
     "OrtValue",
     "RunOptions",
+    "RunTimeout",
     "SessionIOBinding",
     "SessionOptions",
     "SparseTensor",
+    "Spending",
+    "Spent",
+    "Statistics",
+    "TensorInfo",
     "__version__",
     "capi",
     "copy_tensors",
     "create_and_register_allocator",
     "create_and_register_allocator_v2",
+    "custom_op",
     "disable_telemetry_events",
+    "doctor",
     "enable_telemetry_events",
     "get_all_providers",
     "get_available_providers",

@@ -4,10 +4,15 @@ import signal
 import sys
 
 from ort_rs import _core
+from ort_rs._doctor import doctor
 
 
 def main() -> int:
     """Run the command line of this process, and give its exit status."""
+    if sys.argv[1:] == ["doctor"]:
+        # Here there is more to tell: Python and its packages.
+        print(doctor())
+        return 0
     # The work is done without the interpreter, which could not see an interrupt.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _core.cli(["ort-rs", *sys.argv[1:]])

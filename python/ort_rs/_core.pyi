@@ -1,11 +1,12 @@
 """The native module: what it has, and the types of it."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, final, overload
 
 from typing_extensions import Buffer, disjoint_base
 
+from ort_rs._custom_op import CustomOp as PythonOp
 from ort_rs._enums import (
     ExecutionMode,
     ExecutionOrder,
@@ -21,10 +22,14 @@ from ort_rs._enums import (
 
 __all__ = [
     "AdapterFormat",
+    "BadNode",
     "CoreSession",
+    "CustomOp",
     "DeviceReset",
     "EPFail",
     "EngineError",
+    "ExplainedNode",
+    "Explanation",
     "Fail",
     "IOBinding",
     "InferenceSession",
@@ -32,6 +37,7 @@ __all__ = [
     "InvalidGraph",
     "InvalidProtobuf",
     "LoraAdapter",
+    "MemoryUse",
     "ModelLoadCanceled",
     "ModelLoaded",
     "ModelMetadata",
@@ -51,6 +57,7 @@ __all__ = [
     "OrtValue",
     "OrtValueVector",
     "RunOptions",
+    "Running",
     "RuntimeException",
     "SessionIOBinding",
     "SessionOptions",
@@ -58,12 +65,16 @@ __all__ = [
     "SparseCooView",
     "SparseCsrView",
     "SparseTensor",
+    "Spending",
+    "Spent",
+    "Statistics",
     "__version__",
     "check_and_normalize_provider_args",
     "cli",
     "copy_tensors",
     "create_and_register_allocator",
     "create_and_register_allocator_v2",
+    "diagnose",
     "get_all_providers",
     "get_available_providers",
     "get_build_info",
@@ -305,6 +316,8 @@ class OrtValue:
 
     def __new__(cls, ortvalue: OrtValue, numpy_obj: Any = None, session: Any = None) -> OrtValue:
         """Share the value that `ortvalue` is; `numpy_obj` and `session` are not needed."""
+    @staticmethod
+    def _of_array(array: Any) -> OrtValue: ...
     @staticmethod
     def ortvalue_from_numpy(numpy_obj: Any, /, device_type: str | OrtDevice = "cpu", device_id: int = 0, vendor_id: int = -1) -> OrtValue:
         """Give a tensor over the memory of an array of numbers, which it keeps; over a copy where the array is not dense.
@@ -574,6 +587,11 @@ class SessionOptions:
         """Tell whether providers have been added, or are chosen by others."""
     def set_load_cancellation_flag(self, cancel: bool) -> None:
         """End the loading of sessions with these options as soon as it can, also from another thread, until it is taken back."""
+    def register_custom_op(self, op: PythonOp) -> None:
+        """Let sessions with these options run an operator that `ort_rs.custom_op` made.
+
+        It takes the place of one of its name that is registered for all sessions.
+        """
     def register_custom_ops_library(self, library_path: str | os.PathLike[str]) -> None:
         """Refuse: operators of shared libraries that are built against ONNX Runtime's C interface cannot be used yet.
 
@@ -625,8 +643,26 @@ class InferenceSession:
         output_names: Sequence[str] | None,
         input_feed: Mapping[str, Any],
         run_options: RunOptions | None = None,
+        *,
+        timeout: float | None = None,
     ) -> list[Any]:
-        """Run the model on `input_feed` and give the values of `output_names` in their order; all outputs when there are none."""
+        """Run the model on `input_feed` and give the values of `output_names` in their order; all outputs when there are none.
+
+        Raises `RunTimeout` when the run is not over after `timeout` seconds. Ctrl-C ends it too. The session can be used afterwards.
+        """
+    @overload
+    def run_async(self, output_names: Mapping[str, Any]) -> Coroutine[Any, Any, list[Any]]:
+        """Give a coroutine that runs the model on values by name and gives all outputs; cancelling its task ends the run."""
+    @overload
+    def run_async(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        *,
+        run_options: RunOptions | None = None,
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Give a coroutine that runs the model on values by name and gives those that are named; cancelling its task ends the run."""
+    @overload
     def run_async(
         self,
         output_names: Sequence[str] | None,
@@ -645,6 +681,8 @@ class InferenceSession:
         output_names: Sequence[str] | None,
         input_dict_ort_values: dict[str, OrtValue],
         run_options: RunOptions | None = None,
+        *,
+        timeout: float | None = None,
     ) -> list[OrtValue]:
         """Run the model on `OrtValue`s by name and give `OrtValue`s."""
     def run_with_ortvaluevector(
@@ -657,8 +695,26 @@ class InferenceSession:
         fetch_devices: Sequence[OrtDevice],
     ) -> None:
         """Run the model on the values `feeds`, called `feed_names`, and put those called `fetch_names` into the list `fetches`."""
-    def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None) -> None:
+    def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None, *, timeout: float | None = None) -> None:
         """Run the model on what is bound to its inputs, and write to what is bound to its outputs."""
+    def explain(self) -> Explanation:
+        """Tell what became of each node: provider, kernel, layout, what was fused into it, what is copied for it, and why."""
+    def memory(self, shapes: Mapping[str, Sequence[int]] | None = None, **dimensions: int) -> MemoryUse:
+        """Tell how much memory a run takes, before it runs: for inputs of `shapes`, by name, and for dimensions by theirs.
+
+        Raises `InvalidArgument` for unknown names, and when the size of a dimension is not given.
+        """
+    def find_nan(self, input_feed: Mapping[str, Any], run_options: RunOptions | None = None) -> BadNode | None:
+        """Run the model and give the first node that makes NaN or infinite elements of inputs that have none; `None` without one."""
+    def profile(self, input_feed: Mapping[str, Any] | None = None, runs: int = 10) -> Spending:
+        """Run the model `runs` times, on `input_feed` or on random values, and tell which operators took how long."""
+    def _start(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        run_options: RunOptions | None,
+        callback: Callable[[list[Any] | None, BaseException | None], Any],
+    ) -> Running: ...
     def io_binding(self) -> IOBinding:
         """Give a binding of inputs and outputs to memory."""
     def end_profiling(self) -> str:
@@ -1007,6 +1063,168 @@ class LoraAdapter:
 
         Raises `RuntimeError` when there is none.
         """
+
+@final
+class Explanation:
+    """What became of a model: a node of the optimized graph each, and the passes that worked. `str` gives a table."""
+
+    nodes: list[ExplainedNode]
+    """The nodes of the optimized graph, in the order they run."""
+    passes: dict[str, int]
+    """The passes that changed the graph, with the number of their rewrites."""
+    text: str
+    """What `str` gives."""
+
+@final
+class ExplainedNode:
+    """What became of a node."""
+
+    op: str
+    """The operator, with its domain and version."""
+    name: str
+    """The node's name."""
+    provider: str
+    """The provider that runs it."""
+    kernel: str
+    """The kernel that was built for it; empty where none runs."""
+    layout: str
+    """How its outputs lie, if not one element after the other in their order."""
+    outputs: list[str]
+    """Names, types and shapes of its outputs."""
+    origins: list[tuple[str, str]]
+    """The model's own nodes that it stands for: operator and name."""
+    shortcut: str
+    """How it does without work or memory."""
+    copies: list[str]
+    """Inputs that are copied from another memory before it runs."""
+    refused: list[tuple[str, str]]
+    """Providers that were asked before, and why they refused."""
+
+@final
+class MemoryUse:
+    """How much memory a session takes with one run, in bytes. `str` gives a table."""
+
+    weights: int
+    """What the model fixes, in memory of the session."""
+    mapped: int
+    """What the model fixes and is read from its file when it is needed."""
+    packed: int
+    """What kernels hold in a format of their own; sessions of one model share it."""
+    arena: int
+    """Memory that values take turns in; it is kept for the next run."""
+    scratch: int
+    """What kernels work in; it is kept for the next run."""
+    values: int
+    """Values that have buffers of their own, outputs among them, when they are most."""
+    outputs: int
+    """What the caller is given."""
+    run: int
+    """The most that a run takes: arena, scratch memory and values together."""
+    peak: int
+    """The most that the session takes: a run, weights and what is packed of them."""
+    unknown: list[str]
+    """Nodes that take more than that: what they write is known only when they run, or they run graphs."""
+    text: str
+    """What `str` gives."""
+
+@final
+class Statistics:
+    """The elements of a tensor of floats, in numbers."""
+
+    elements: int
+    """How many there are."""
+    nan: int
+    """How many are NaN."""
+    infinite: int
+    """How many are infinite."""
+    min: float
+    """The least of the finite ones; 0 when there are none."""
+    max: float
+    """The greatest of the finite ones; 0 when there are none."""
+    mean: float
+    """The mean of the finite ones; 0 when there are none."""
+    text: str
+    """What `str` gives."""
+
+@final
+class BadNode:
+    """The first node that makes NaN or infinite elements of inputs that have none."""
+
+    op: str
+    """The operator, with its domain and version."""
+    name: str
+    """The node's name."""
+    origins: list[tuple[str, str]]
+    """The model's own nodes that it stands for: operator and name."""
+    output: str
+    """The name of the output."""
+    statistics: Statistics
+    """What the output holds."""
+    inputs: dict[str, Statistics]
+    """What its inputs hold, by name."""
+    text: str
+    """What `str` gives."""
+
+@final
+class Spent:
+    """What the nodes of one operator took, in all runs together."""
+
+    op: str
+    """The operator, with its domain and version."""
+    calls: int
+    """How often nodes of it ran."""
+    seconds: float
+    """How long they took, in seconds."""
+    share: float
+    """Its part of the time of all operators, between 0 and 1."""
+    mean: float
+    """How long one call took, in seconds."""
+    bytes: int
+    """Bytes of the tensors that they read and wrote."""
+
+@final
+class Spending:
+    """What runs took, by operator. `str` gives a table."""
+
+    runs: int
+    """How many runs there were."""
+    seconds: float
+    """How long all operators took, in seconds."""
+    operators: list[Spent]
+    """The operators of the optimized graph, first the one that took most time."""
+    text: str
+    """What `str` gives."""
+
+@final
+class Running:
+    """A run that goes on behind the caller's back."""
+
+    def terminate(self) -> None:
+        """End the run as soon as it can."""
+
+@final
+class CustomOp:
+    """An operator whose kernel is a function of Python; `ort_rs.custom_op` makes it."""
+
+    def __new__(
+        cls,
+        domain: str,
+        name: str,
+        signature: str,
+        *,
+        types: Mapping[str, Sequence[str]],
+        since_version: int,
+        call: Callable[..., Any],
+        infer: Callable[..., Any] | None,
+        allowed: Sequence[str] | None,
+        required: Sequence[str],
+        pure: bool,
+    ) -> CustomOp: ...
+    def register(self) -> None:
+        """Let every session that is made from now on run the operator."""
+
+def diagnose() -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Give facts about the machine and this build, by section, and advice."""
 
 def model_metadata(model: str | os.PathLike[str] | bytes) -> dict[str, str]:
     """Give what a model, at a path or as bytes, carries as metadata of its maker's own."""

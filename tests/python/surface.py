@@ -81,9 +81,14 @@ def lacks(theirs: Any, ours: Any, where: str) -> Iterator[str]:
 
 def fits(wanted: list[tuple[str, object]], has: list[tuple[str, object]]) -> bool:
     """Whether what can be given to a function that takes `wanted` can be given to one that takes `has`."""
-    same = [(n, d) if d is inspect.Parameter.empty else (n, repr_of(d)) for n, d in wanted]
-    ours = [(n, d) if d is inspect.Parameter.empty else (n, repr_of(d)) for n, d in has]
-    return ours[: len(same)] == same and all(d is not inspect.Parameter.empty for _, d in ours[len(same) :])
+    empty = inspect.Parameter.empty
+
+    def same(theirs: tuple[str, object], ours: tuple[str, object]) -> bool:
+        # What must be given there may be left out here.
+        return theirs[0] == ours[0] and (theirs[1] is empty or (ours[1] is not empty and repr_of(theirs[1]) == repr_of(ours[1])))
+
+    first, rest = has[: len(wanted)], has[len(wanted) :]
+    return len(first) == len(wanted) and all(map(same, wanted, first)) and all(d is not empty for _, d in rest)
 
 
 def repr_of(default: object) -> str:

@@ -102,3 +102,12 @@ def test_an_interrupt_ends_it(tmp_path: Path) -> None:
         process.wait(timeout=2)
     process.send_signal(2)
     assert process.wait(timeout=30) == -2
+
+
+def test_profile_writes_a_page(tmp_path: Path) -> None:
+    text = said("profile", DIGITS / "digits.onnx", "--runs", 2, "--page", tmp_path / "page.html")
+    assert "saved as" in text
+    assert "Softmax-13" in (tmp_path / "page.html").read_text()
+    failed = cli("profile", DIGITS / "digits.onnx", "--page", tmp_path / "no such folder" / "page.html")
+    assert failed.returncode == 1
+    assert "cannot write" in failed.stderr

@@ -124,6 +124,24 @@ class Lender:
         return self.array.__dlpack_device__()
 
 
+class Interface:
+    """An array that has nothing but `__array_interface__`."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    @property
+    def __array_interface__(self) -> Any:
+        return self.array.__array_interface__
+
+
+def test_array_interface() -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    session = ort_rs.InferenceSession(ADD)
+    (z,) = session.run(None, {"x": Interface(x), "y": Interface(np.asfortranarray(x))})
+    np.testing.assert_array_equal(z, x + x)
+
+
 def test_dlpack() -> None:
     """ONNX Runtime refuses such objects."""
     np.testing.assert_array_equal(run(ort_rs, {"x": Lender(X), "y": X})[0], X + X)

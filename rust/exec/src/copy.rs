@@ -39,7 +39,7 @@ pub fn copy_node(from: ValueId, to: ValueId, memory: Memory) -> Node {
 }
 
 /// Whether `node` is such a copy.
-pub(crate) fn is_copy(node: &Node) -> bool {
+pub fn is_copy(node: &Node) -> bool {
     *node.key.domain == *PRIVATE && *node.key.name == *COPY.name
 }
 

@@ -92,6 +92,17 @@ impl Ran<'_> {
         self.seen(&self.wires.outputs)
     }
 
+    /// Output `i` as it lies in memory; `None` for one left out and for what is no tensor.
+    pub fn output(&self, i: usize) -> Option<TensorRef<'_>> {
+        let slot = self.wires.outputs.get(i).copied().flatten()?;
+        self.slots.get(slot as usize)?.tensor().ok()
+    }
+
+    /// The graph that the node belongs to.
+    pub fn graph(&self) -> &Graph {
+        self.graph
+    }
+
     /// Whether each input is fixed by the model.
     pub fn constants(&self) -> Vec<bool> {
         self.node.inputs.iter().map(|v| v.is_some_and(|v| self.graph.value(v).constant.is_some())).collect()

@@ -94,7 +94,7 @@ pub(crate) struct Settled {
 
 /// How a step is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
     /// By its kernel.
     Kernel,
     /// Outputs are parts of input 0, or all of it under another shape.

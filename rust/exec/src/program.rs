@@ -15,6 +15,8 @@ pub struct Program {
     pub(crate) graph: Graph,
     pub(crate) facts: Facts,
     units: Vec<Option<Unit>>,
+    /// Bytes of the constants that kernels hold packed.
+    packed: usize,
 }
 
 /// What runs one node.
@@ -32,14 +34,8 @@ impl Program {
     /// # Errors
     /// `NotImplemented` for a node that its provider has no kernel for; each error names its node.
     pub fn new(target: Arc<Target>, graph: Graph, facts: Facts) -> Result<Self> {
-        let mut units: Vec<Option<Unit>> = Vec::new();
-        units.resize_with(graph.node_count(), || None);
-        for id in graph.order()? {
-            let node = graph.node(id);
-            let unit = unit(&target, &graph, &facts, id).map_err(|e| e.at(&node.key.name, &node.name))?;
-            units[id.index()] = Some(unit);
-        }
-        Ok(Self { target, graph, facts, units })
+        let (units, packed) = Packed::tally(|| units(&target, &graph, &facts));
+        Ok(Self { units: units?, packed, target, graph, facts })
     }
 
     /// The graph that the program runs.
@@ -50,6 +46,11 @@ impl Program {
     /// What is known of its values.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// Bytes of the constants that kernels hold in a format of their own, before they were brought into it.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed
     }
 
     pub(crate) fn unit(&self, id: NodeId) -> Result<&Unit> {
@@ -83,6 +84,18 @@ impl Program {
             None => self.graph.value(value).constant.as_ref().map_or(Memory::HOST, memory_of),
         }
     }
+}
+
+/// What runs each node of `graph`, by its number.
+fn units(target: &Arc<Target>, graph: &Graph, facts: &Facts) -> Result<Vec<Option<Unit>>> {
+    let mut units: Vec<Option<Unit>> = Vec::new();
+    units.resize_with(graph.node_count(), || None);
+    for id in graph.order()? {
+        let node = graph.node(id);
+        let unit = unit(target, graph, facts, id).map_err(|e| e.at(&node.key.name, &node.name))?;
+        units[id.index()] = Some(unit);
+    }
+    Ok(units)
 }
 
 /// The memory that a value lies in; whatever is no tensor lies with the host.

@@ -19,8 +19,8 @@ use crate::{Observer, Operators, Program};
 /// A plan with the bindings and memory of its runs.
 pub struct Runner {
     pub(crate) program: Arc<Program>,
-    plan: Plan,
-    bindings: Bindings,
+    pub(crate) plan: Plan,
+    pub(crate) bindings: Bindings,
     frames: Frames,
     /// Whether a feed that is fetched is copied: the caller may write to what it gave.
     copies_feeds: bool,

@@ -22,6 +22,7 @@
 mod builder;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod doctor;
 mod feed;
 mod inputs;
 pub mod operator;
@@ -29,10 +30,14 @@ mod outputs;
 pub mod runtime;
 mod session;
 
-pub use ::session::{Level, Metadata, Observer, Placement, Port, PortDim, RunOptions};
+pub use ::session::{
+    BadNode, Explained, Explanation, Level, MemoryUse, Metadata, Observer, Placement, Port, PortDim, RunOptions, Spending, Spent,
+    Statistics,
+};
 pub use base::threads::Cancel;
 pub use base::{DType, Element, Error, ErrorKind, Map, Optional, Result, Sequence, Shape, SparseTensor, Strings, Tensor, Type, Value};
 pub use builder::Builder;
+pub use doctor::{Diagnosis, Section, doctor};
 pub use feed::Feed;
 pub use inputs::Inputs;
 pub use outputs::Outputs;

@@ -41,5 +41,6 @@
 pub use ir::{Attribute, Dim, Fact, Node};
 pub use op::types;
 pub use op::{
-    Alias, Attrs, CpuKernel, Infer, Kernels, Mask, Op, OpDef, Part, Prepare, Prepared, Run, Since, Sizes, Stateless, deprecated, since,
+    Alias, Arity, Attrs, CpuKernel, Infer, Kernels, Mask, Op, OpDef, Part, Prepare, Prepared, Run, Since, Sizes, Stateless, deprecated,
+    since,
 };

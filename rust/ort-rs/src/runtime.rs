@@ -4,7 +4,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-pub use ::session::{Adapter, Destination, Environment, Given, Node, Options, PASSES, Pass, Ran, Seen, Session, Source};
+pub use ::session::{
+    Adapter, Destination, Environment, Given, Log, Node, Options, PASSES, Pass, Ran, Seen, Session, Severity, Source, text,
+};
 pub use base::{Buffer, Foreign, Layout, Memory, Places, check_bools, knobs, packed, threads};
 pub use op::{OpDef, Provider, Registry};
 pub use ops_misc::random::set_seed;
@@ -39,9 +41,7 @@ pub fn operators() -> impl Iterator<Item = &'static OpDef> {
 /// # Ok::<(), ort_rs::Error>(())
 /// ```
 pub fn environment(more: impl IntoIterator<Item = OpDef>) -> Result<Environment> {
-    let mut registry = Registry::new(operators())?;
-    more.into_iter().try_for_each(|def| registry.add(def))?;
-    let environment = Environment::new(registry)?.with_block(ops_nn::channel_block());
+    let environment = Environment::new(Registry::new(operators())?)?.with_operators(more)?.with_block(ops_nn::channel_block());
     Ok(environment.with_factory(Arc::new(cuda_provider::CudaFactory)))
 }
 

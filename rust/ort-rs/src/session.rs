@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use base::Result;
+use base::{Result, Shape};
 
-use crate::{Builder, Inputs, Metadata, Outputs, Placement, Port, RunOptions, runtime};
+use crate::{BadNode, Builder, Explanation, Inputs, MemoryUse, Metadata, Outputs, Placement, Port, RunOptions, Spending, runtime};
 
 /// A model, ready to run; from any number of threads at once.
 ///
@@ -133,6 +133,71 @@ impl Session {
     /// ```
     pub fn graph_text(&self) -> String {
         self.core.graph_text()
+    }
+
+    /// What became of each node when the model was loaded: its provider, its kernel, what was fused into it, and why.
+    ///
+    /// # Errors
+    /// `Fail` when the optimized graph is not whole.
+    ///
+    /// ```
+    /// # use ort_rs::Session;
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// let explanation = session.explain()?;
+    /// assert!(explanation.nodes.iter().any(|node| node.origins.len() > 1), "{explanation}");
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn explain(&self) -> Result<Explanation> {
+        self.core.explain()
+    }
+
+    /// How much memory a run takes, told before it runs: for inputs of `shapes`, by name, and for named dimensions of `sizes`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name that the model has not, a dimension without a size, and sizes that disagree.
+    ///
+    /// ```
+    /// # use ort_rs::Session;
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// let (one, many) = (session.memory(&[], &[("batch", 1)])?, session.memory(&[("images", [64, 1, 8, 8].into())], &[])?);
+    /// assert_eq!(many.outputs, 64 * one.outputs);
+    /// assert!(many.run > one.run && one.peak > one.run);
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn memory(&self, shapes: &[(&str, Shape)], sizes: &[(&str, i64)]) -> Result<MemoryUse> {
+        self.core.memory(shapes, sizes)
+    }
+
+    /// Runs the model and gives the first node that makes NaN or infinite elements of inputs that have none; `None` without one.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// ```
+    /// # use ort_rs::{Session, inputs};
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// assert!(session.find_nan(inputs![([1, 1, 8, 8], &[0f32; 64])])?.is_none());
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn find_nan<'n>(&self, inputs: impl Into<Inputs<'n>>) -> Result<Option<BadNode>> {
+        self.core.find_nan(&inputs.into().named(self.core.inputs())?, &RunOptions::default())
+    }
+
+    /// Runs the model `runs` times and tells which operators took how long.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// ```
+    /// # use ort_rs::{Session, inputs};
+    /// let session = Session::builder().from_file("examples/digits/digits.onnx")?;
+    /// let spending = session.profile(inputs![([1, 1, 8, 8], &[0f32; 64])], 3)?;
+    /// assert!(spending.operators.iter().all(|operator| operator.calls % 3 == 0));
+    /// println!("{spending}");
+    /// # Ok::<(), ort_rs::Error>(())
+    /// ```
+    pub fn profile<'n>(&self, inputs: impl Into<Inputs<'n>>, runs: usize) -> Result<Spending> {
+        self.core.profile(&inputs.into().named(self.core.inputs())?, runs, &RunOptions::default())
     }
 
     /// Runs the model on `inputs` and gives all outputs.

@@ -150,3 +150,33 @@ fn the_exit_status_and_one_line_tell_what_is_wrong() {
     assert_eq!(ort_rs(&["run", &model, "--seed", "x"]).status.code(), Some(2));
     assert!(said(&["--help"]).contains("inspect"));
 }
+
+/// The data that a page shows, from the name of its field to the end of its line.
+fn shown<'p>(page: &'p str, field: &str) -> &'p str {
+    let start = page.find(&format!("\"{field}\":")).unwrap_or_else(|| panic!("no {field}"));
+    page[start..].lines().next().unwrap_or_default()
+}
+
+#[test]
+fn profile_writes_a_page_that_needs_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("digits.html");
+    let path = path.to_str().expect("a path in Unicode");
+    let text = said(&["profile", &digits("digits.onnx"), "--dim", "batch=3", "--runs", "3", "--page", path]);
+    assert!(text.contains("nodes, ") && text.contains("saved as "), "{text}");
+    let page = fs::read_to_string(path).expect("a page");
+    assert!(["http:", "https:", "src=", "@import", "url("].iter().all(|outside| !page.contains(outside)));
+    assert_eq!(shown(&page, "feeds"), "\"feeds\":[\"images: float[3,1,8,8]\"],");
+    assert_eq!(shown(&page, "times").matches(',').count(), 3, "{}", shown(&page, "times"));
+    assert!(page.contains("\n[\"Softmax-13\",") && page.contains("\"CPUExecutionProvider\""));
+    // What is given stays: three rows of ten floats.
+    assert!(shown(&page, "memory").trim_end_matches(',').ends_with(",120]]"), "{}", shown(&page, "memory"));
+}
+
+#[test]
+fn doctor_tells_of_the_machine() {
+    let text = said(&["doctor"]);
+    for part in ["instruction set used", "of a session", "CPUExecutionProvider", "ORT_RS_THREADS", "of the machine"] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+}

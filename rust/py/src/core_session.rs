@@ -88,7 +88,7 @@ impl CoreSession {
         input_feed: &Bound<'py, PyAny>,
         run_options: Option<&Bound<'py, RunOptions>>,
     ) -> Result<Bound<'py, PyList>> {
-        self.0.run(py, output_names, input_feed, run_options)
+        self.0.run(py, output_names, input_feed, run_options, None)
     }
 
     /// Runs the model on values: feeds, names, options.
@@ -100,7 +100,7 @@ impl CoreSession {
         output_names: Option<&Bound<'_, PyAny>>,
         run_options: Option<&Bound<'_, RunOptions>>,
     ) -> Result<OrtValueVector> {
-        Ok(OrtValueVector::of(self.0.run_on_values(py, output_names, input_feed, run_options, &[])?))
+        Ok(OrtValueVector::of(self.0.run_on_values(py, output_names, input_feed, run_options, None, &[])?))
     }
 
     /// Runs the model on what is bound.
@@ -111,6 +111,6 @@ impl CoreSession {
         iobinding: &Bound<'_, SessionIOBinding>,
         run_options: Option<&Bound<'_, RunOptions>>,
     ) -> Result<()> {
-        iobinding.get().run(py, run_options.map(|o| o.borrow().core()).transpose()?.as_ref())
+        iobinding.get().run(py, run_options, None)
     }
 }

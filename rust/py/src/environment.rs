@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
-use ort_rs::runtime::{self, Environment, Source};
+use ort_rs::runtime::{self, Environment, Log, Severity, Source};
 use ort_rs::{Error, ErrorKind, Metadata};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -84,6 +84,12 @@ pub(crate) fn set_default_logger_severity(severity: i32) -> PyResult<()> {
 #[pyfunction]
 pub(crate) fn set_default_logger_verbosity(verbosity: i32) {
     LOG.1.store(verbosity, Relaxed);
+}
+
+/// What a session says of its work that asks for `severity`, -1 for that of the process, and `verbosity`, under the name `id`.
+pub(crate) fn log(severity: i32, verbosity: i32, id: &str) -> Log {
+    let default = || Severity::of(LOG.0.load(Relaxed)).unwrap_or_default();
+    Log { least: Severity::of(severity).unwrap_or_else(default), verbosity: verbosity.max(LOG.1.load(Relaxed)), id: id.into() }
 }
 
 /// Makes nodes that draw random numbers without a seed of their own draw the same ones in every process, in sessions that are made from

@@ -2,7 +2,7 @@
 
 use ort_rs::{Error, ErrorKind};
 use pyo3::exceptions::{PyException, PyRuntimeError};
-use pyo3::{PyErr, create_exception};
+use pyo3::{PyErr, Python, create_exception};
 
 macro_rules! exceptions {
     ($($name:ident: $doc:literal,)*) => {
@@ -71,7 +71,21 @@ pub(crate) fn runtime_error(text: impl Into<String>) -> Failure {
     Failure::Python(PyRuntimeError::new_err(text.into()))
 }
 
+/// The exception that `error` is: caused by one of Python if it was, or that itself where no error is meant (an interrupt, an exit).
 fn exception(error: &Error) -> PyErr {
+    let cause = error.cause().and_then(|cause| cause.downcast_ref::<PyErr>());
+    let Some(cause) = cause else { return of_kind(error) };
+    Python::attach(|py| {
+        if !cause.is_instance_of::<PyException>(py) {
+            return cause.clone_ref(py);
+        }
+        let exception = of_kind(error);
+        exception.set_cause(py, Some(cause.clone_ref(py)));
+        exception
+    })
+}
+
+fn of_kind(error: &Error) -> PyErr {
     let text = error.to_string();
     match error.kind() {
         ErrorKind::Fail => Fail::new_err(text),

@@ -121,7 +121,7 @@ fn nested(list: &Bound<'_, PyList>, dtype: DType) -> Result<Value> {
 }
 
 /// A tensor from a scalar of numpy or an array of another library, which lends its memory (`__cuda_array_interface__`, `__array__`,
-/// `__dlpack__`).
+/// `__array_interface__`, `__dlpack__`).
 fn borrowed(object: &Bound<'_, PyAny>, name: &str) -> Result<Value> {
     let py = object.py();
     if let Some((tensor, _)) = cuda_value::borrow(object)? {
@@ -130,7 +130,7 @@ fn borrowed(object: &Bound<'_, PyAny>, name: &str) -> Result<Value> {
     if let Some(tensor) = dlpack::on_cuda(object)? {
         return Ok(Value::Tensor(tensor));
     }
-    let array = if object.hasattr(intern!(py, "__array__"))? {
+    let array = if object.hasattr(intern!(py, "__array__"))? || object.hasattr(intern!(py, "__array_interface__"))? {
         numpy(py)?.call_method1(intern!(py, "asarray"), (object,))?
     } else if object.hasattr(intern!(py, "__dlpack__"))? {
         numpy(py)?.call_method1(intern!(py, "from_dlpack"), (object,))?

@@ -10,12 +10,13 @@ use smallvec::SmallVec;
 
 use crate::core_session::CoreSession;
 use crate::device::OrtDevice;
-use crate::error::{Result, runtime_error};
+use crate::error::{Failure, Result, runtime_error};
 use crate::loaded::Loaded;
 use crate::ort_value::OrtValue;
 use crate::ort_value_vector::OrtValueVector;
+use crate::run_options::RunOptions;
 use crate::session::InferenceSession;
-use crate::{cuda_value, element, feed, fetch};
+use crate::{cuda_value, element, feed, fetch, interrupt};
 
 /// A bound output, and what the last run gave.
 struct Output {
@@ -110,8 +111,8 @@ impl SessionIOBinding {
     ///
     /// # Errors
     /// `RuntimeError` for whatever goes wrong, as ONNX Runtime has it.
-    pub(crate) fn run(&self, py: Python<'_>, options: Option<&ort_rs::RunOptions>) -> Result<()> {
-        let options = options.unwrap_or(&self.session.run_options);
+    pub(crate) fn run(&self, py: Python<'_>, run_options: Option<&Bound<'_, RunOptions>>, timeout: Option<f64>) -> Result<()> {
+        let options = interrupt::within(self.session.options_of(run_options)?, timeout)?;
         let mut state = self.state()?;
         let failed = |text: &str| runtime_error(format!("Error in execution: {text}"));
         if state.outputs.is_empty() {
@@ -122,9 +123,12 @@ impl SessionIOBinding {
         let feeds: SmallVec<[Option<&Value>; 8]> = state.inputs.iter().zip(tamed).map(|(bound, tamed)| tamed.or(bound.as_ref())).collect();
         let names: SmallVec<[&str; 8]> = state.outputs.iter().map(|o| o.name.as_str()).collect();
         let destinations: SmallVec<[Option<&Destination>; 8]> = state.outputs.iter().map(|o| o.destination.as_ref()).collect();
-        let values = py.detach(|| self.session.core.run_into(&feeds, &names, &destinations, options));
+        let values = interrupt::attended(py, &options, || self.session.core.run_into(&feeds, &names, &destinations, &options));
         drop((feeds, names, destinations));
-        let values = values.map_err(|e| failed(&e.message()))?;
+        let values = values.map_err(|e| match e {
+            Failure::Runtime(e) => failed(&e.message()),
+            raised => raised,
+        })?;
         for (output, value) in state.outputs.iter_mut().zip(values) {
             output.keep(py, value)?;
         }

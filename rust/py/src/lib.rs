@@ -10,8 +10,10 @@ mod config;
 mod core_session;
 mod cuda_libraries;
 mod cuda_value;
+mod custom_op;
 mod device;
 mod dlpack;
+mod doctor;
 mod dtype;
 mod element;
 mod enums;
@@ -20,6 +22,8 @@ mod ep_device;
 mod error;
 mod feed;
 mod fetch;
+mod insight;
+mod interrupt;
 mod io_binding;
 mod loaded;
 mod memory_info;
@@ -28,6 +32,7 @@ mod node_arg;
 mod origin;
 mod ort_value;
 mod ort_value_vector;
+mod pickle;
 mod providers;
 mod run_async;
 mod run_options;
@@ -35,6 +40,7 @@ mod session;
 mod session_options;
 mod sparse;
 mod text;
+mod tuning;
 
 use pyo3::prelude::*;
 
@@ -52,7 +58,11 @@ mod _core {
     #[pymodule_export]
     use crate::core_session::CoreSession;
     #[pymodule_export]
+    use crate::custom_op::CustomOp;
+    #[pymodule_export]
     use crate::device::OrtDevice;
+    #[pymodule_export]
+    use crate::doctor::diagnose;
     #[pymodule_export]
     use crate::environment::{
         get_all_providers, get_available_providers, get_build_info, get_device, get_version_string, model_metadata,
@@ -66,6 +76,8 @@ mod _core {
         ModelRequiresCompilation, NoModel, NoSuchFile, NotFound, NotImplemented, RuntimeException,
     };
     #[pymodule_export]
+    use crate::insight::{BadNode, ExplainedNode, Explanation, MemoryUse, Spending, Spent, Statistics};
+    #[pymodule_export]
     use crate::io_binding::{IOBinding, SessionIOBinding};
     #[pymodule_export]
     use crate::memory_info::{OrtArenaCfg, OrtMemoryInfo};
@@ -77,6 +89,8 @@ mod _core {
     use crate::ort_value_vector::OrtValueVector;
     #[pymodule_export]
     use crate::providers::check_and_normalize_provider_args;
+    #[pymodule_export]
+    use crate::run_async::Running;
     #[pymodule_export]
     use crate::run_options::RunOptions;
     #[pymodule_export]

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use ort_rs::runtime::{Destination, Memory, Session};
-use ort_rs::{Error, ErrorKind, Optional, Port, Type, Value};
+use ort_rs::runtime::{Destination, Log, Memory, Session};
+use ort_rs::{Cancel, Error, ErrorKind, Optional, Port, Type, Value};
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PySequence, PyString};
 
-use crate::environment::{environment, threads};
+use crate::environment::threads;
 use crate::error::{Failure, ModelLoadCanceled, Result};
 use crate::node_arg::NodeArg;
 use crate::origin::Origin;
 use crate::ort_value::OrtValue;
 use crate::run_options::RunOptions;
 use crate::session_options::SessionOptions;
-use crate::{cuda_libraries, feed, fetch};
+use crate::{cuda_libraries, feed, fetch, interrupt};
 
 /// Values by name.
 type Named = Vec<(String, Value)>;
@@ -28,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) origin: Origin,
     /// The names of the inputs, interned: the names that a program spells out are the same objects, and found at once.
     names: Vec<Py<PyString>>,
+    /// What the session says of its work.
+    log: Log,
     /// The options of a run that is given none.
     pub(crate) run_options: ort_rs::RunOptions,
 }
@@ -40,7 +42,7 @@ pub(crate) struct Request {
     rest: Named,
     /// What is fetched; nothing for all outputs.
     names: Vec<String>,
-    options: ort_rs::RunOptions,
+    pub(crate) options: ort_rs::RunOptions,
 }
 
 impl Loaded {
@@ -67,7 +69,9 @@ impl Loaded {
         wanted.intra_op_threads = threads(options.use_per_session_threads, wanted.intra_op_threads)?;
         // The CPU has no options: what it is given is forgotten, as ONNX Runtime does.
         wanted.provider_options = providers.into_iter().filter(|(name, _)| name != "CPUExecutionProvider").collect();
-        let core = origin.load(py, environment()?, wanted);
+        let log = wanted.log.clone();
+        let environment = options.environment()?;
+        let core = origin.load(py, &environment, wanted);
         let core = match core {
             Err(Failure::Runtime(_)) if options.is_cancelled() => {
                 return Err(ModelLoadCanceled::new_err("[ONNXRuntimeError] : 12 : MODEL_LOAD_CANCELED : Graph loading canceled").into());
@@ -75,7 +79,8 @@ impl Loaded {
             core => core?,
         };
         let names = core.inputs().iter().map(|p| PyString::intern(py, &p.name).unbind()).collect();
-        Ok(Self { core, options, origin, names, run_options: ort_rs::RunOptions::default() })
+        let run_options = ort_rs::RunOptions { cancel: Cancel::new().with_watch(interrupt::poll), ..ort_rs::RunOptions::default() };
+        Ok(Self { core, options, origin, names, log, run_options })
     }
 
     /// The inputs, then the initializers that may be fed.
@@ -92,14 +97,23 @@ impl Loaded {
         output_names: Option<&Bound<'_, PyAny>>,
         input_feed: &Bound<'_, PyAny>,
         run_options: Option<&Bound<'_, RunOptions>>,
+        timeout: Option<f64>,
     ) -> Result<Request> {
         let names = output_names.map(|names| output_names_of(names, self.core.outputs())).transpose()?.unwrap_or_default();
         let (values, rest) = match input_feed.cast::<PyDict>() {
             Ok(feed) => self.feeds(feed)?,
             Err(_) => self.feeds(&dict_of(input_feed)?)?,
         };
-        let options = run_options.map_or_else(|| Ok(self.run_options.clone()), |o| o.borrow().core())?;
+        let options = interrupt::within(self.options_of(run_options)?, timeout)?;
         Ok(Request { values, rest, names, options })
+    }
+
+    /// What a run with `run_options` takes of them.
+    ///
+    /// # Errors
+    /// As [`RunOptions::core`].
+    pub(crate) fn options_of(&self, run_options: Option<&Bound<'_, RunOptions>>) -> Result<ort_rs::RunOptions> {
+        run_options.map_or_else(|| Ok(self.run_options.clone()), |options| options.borrow().core(&self.log))
     }
 
     /// Runs what is asked for; no Python is needed.
@@ -111,11 +125,15 @@ impl Loaded {
         if names.is_empty() && rest.is_empty() {
             return self.core.run_in_order(values, options);
         }
-        let ports = self.core.inputs().iter().map(|p| p.name.as_str());
-        let rest = rest.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        let feeds: Vec<(&str, Value)> = ports.zip(values.iter().cloned()).chain(rest).collect();
         let fetches: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.core.run(&feeds, &fetches, options)
+        self.core.run(&self.named(request), &fetches, options)
+    }
+
+    /// What `request` feeds, by name.
+    pub(crate) fn named<'r>(&'r self, request: &'r Request) -> Vec<(&'r str, Value)> {
+        let ports = self.core.inputs().iter().map(|p| p.name.as_str());
+        let rest = request.rest.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        ports.zip(request.values.iter().cloned()).chain(rest).collect()
     }
 
     /// The same with each value in the memory of `memories` at its place.
@@ -144,10 +162,11 @@ impl Loaded {
         output_names: Option<&Bound<'py, PyAny>>,
         input_feed: &Bound<'py, PyAny>,
         run_options: Option<&Bound<'py, RunOptions>>,
+        timeout: Option<f64>,
     ) -> Result<Bound<'py, PyList>> {
         // What is fed is let go only after the run, when the interpreter is attached again.
-        let request = self.request(output_names, input_feed, run_options)?;
-        let outputs = py.detach(|| self.answer(&request))?;
+        let request = self.request(output_names, input_feed, run_options, timeout)?;
+        let outputs = interrupt::attended(py, &request.options, || self.answer(&request))?;
         objects(py, outputs)
     }
 
@@ -161,6 +180,7 @@ impl Loaded {
         output_names: Option<&Bound<'_, PyAny>>,
         feed: &Bound<'_, PyDict>,
         run_options: Option<&Bound<'_, RunOptions>>,
+        timeout: Option<f64>,
         memories: &[Memory],
     ) -> Result<Vec<Py<OrtValue>>> {
         for value in feed.values() {
@@ -169,9 +189,10 @@ impl Loaded {
                 return Err(PyAttributeError::new_err(text).into());
             }
         }
-        let request = self.request(output_names, feed, run_options)?;
+        let request = self.request(output_names, feed, run_options, timeout)?;
         let on_device = memories.iter().any(|memory| !memory.is_host());
-        let outputs = py.detach(|| if on_device { self.answer_in(&request, memories) } else { self.answer(&request) })?;
+        let answer = || if on_device { self.answer_in(&request, memories) } else { self.answer(&request) };
+        let outputs = interrupt::attended(py, &request.options, answer)?;
         outputs.into_iter().map(|value| Ok(Py::new(py, OrtValue::of_result(value)?)?)).collect()
     }
 

@@ -45,6 +45,17 @@ impl Origin {
         }
     }
 
+    /// The same for another process, which may have another working directory: an absolute path, or bytes.
+    ///
+    /// # Errors
+    /// `OSError` when there is no working directory.
+    pub(crate) fn portable(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(match self {
+            Self::File(path) => std::path::absolute(path)?.into_os_string().into_pyobject(py)?.into_any().unbind(),
+            Self::Bytes(bytes) => bytes.clone_ref(py).into_any(),
+        })
+    }
+
     /// What the model says of itself.
     ///
     /// # Errors

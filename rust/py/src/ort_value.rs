@@ -8,7 +8,7 @@ use ort_rs::{DType, Optional, Shape, Tensor, Type, Value};
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyDict};
+use pyo3::types::{PyCapsule, PyDict, PyTuple};
 
 use crate::array::{Header, plain};
 use crate::device::OrtDevice;
@@ -55,6 +55,15 @@ impl OrtValue {
             },
             value => Self { value, writable: false },
         })
+    }
+
+    /// What a caller gave to stay as it is.
+    ///
+    /// # Errors
+    /// `RuntimeError` when it is no tensor.
+    pub(crate) fn of_given(value: &Value) -> Result<Self> {
+        value.tensor().map_err(|_| no_tensor())?;
+        Ok(Self { value: value.clone(), writable: false })
     }
 
     /// A place for a value of type `ty` that is not there yet.
@@ -357,6 +366,21 @@ impl OrtValue {
     /// Whether it is a sequence.
     fn is_tensor_sequence(&self) -> bool {
         matches!(self.value, Value::Sequence(_))
+    }
+
+    /// The array that a tensor is: the buffer goes to other processes as numpy sends it.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        if slf.get().tensor().is_err() {
+            return Err(PyTypeError::new_err("only tensors can be pickled").into());
+        }
+        Ok((slf.get_type().getattr("_of_array")?, (slf.get().numpy(py)?,)).into_pyobject(py)?)
+    }
+
+    /// The tensor that an array of numbers or text is.
+    #[staticmethod]
+    fn _of_array(array: &Bound<'_, PyUntypedArray>) -> Result<Self> {
+        Ok(Self::of_tensor(feed::tensor(array)?, Header::of(array).writable))
     }
 
     /// An array over the memory of a tensor of numbers: writing to one shows in the other. Text is copied, and so is what lies on a

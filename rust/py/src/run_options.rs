@@ -1,11 +1,13 @@
 //! What a run is made with.
 
-use ort_rs::{Error, ErrorKind};
+use ort_rs::runtime::{Log, Severity};
+use ort_rs::{Cancel, Error, ErrorKind};
 use pyo3::prelude::*;
 
 use crate::adapter::LoraAdapter;
 use crate::config::Config;
 use crate::error::Result;
+use crate::interrupt;
 
 /// The option that lists arenas to shrink after a run: `cpu:0`, with semicolons between several.
 const SHRINK: &str = "memory.enable_memory_arena_shrinkage";
@@ -51,16 +53,29 @@ pub(crate) struct RunOptions {
 }
 
 impl RunOptions {
-    /// What the runtime takes from them; cancelling stays shared.
+    /// What the runtime takes from them for a run of a session with `log`; cancelling stays shared.
     ///
     /// # Errors
     /// `InvalidArgument` for a list of arenas to shrink that names what is not there.
-    pub(crate) fn core(&self) -> Result<ort_rs::RunOptions> {
+    pub(crate) fn core(&self, log: &Log) -> Result<ort_rs::RunOptions> {
         let shrink = match self.config.entries().get(SHRINK) {
             Some(arenas) => shrinks(arenas)?,
             None => false,
         };
-        Ok(ort_rs::RunOptions { shrink, ..self.core.clone() })
+        Ok(ort_rs::RunOptions { shrink, log: self.log(log), ..self.core.clone() })
+    }
+
+    /// What the run says of its work; `None` where that is up to the session with `log`.
+    fn log(&self, log: &Log) -> Option<Log> {
+        if self.logid.is_empty() && self.log_severity_level < 0 && self.log_verbosity_level <= log.verbosity {
+            return None;
+        }
+        let between = if log.id.is_empty() || self.logid.is_empty() { "" } else { ":" };
+        Some(Log {
+            least: Severity::of(self.log_severity_level).unwrap_or(log.least),
+            verbosity: self.log_verbosity_level.max(log.verbosity),
+            id: format!("{}{between}{}", log.id, self.logid).into(),
+        })
     }
 }
 
@@ -69,7 +84,7 @@ impl RunOptions {
     #[new]
     fn new() -> Self {
         Self {
-            core: ort_rs::RunOptions::default(),
+            core: ort_rs::RunOptions { cancel: Cancel::new().with_watch(interrupt::poll), ..ort_rs::RunOptions::default() },
             config: Config::new("RunOptions"),
             logid: String::new(),
             log_severity_level: -1,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ort_rs::{Error, ErrorKind};
-use pyo3::exceptions::{PyKeyError, PyTypeError, PyUserWarning, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -14,6 +14,7 @@ use crate::device::OrtDevice;
 use crate::environment::environment;
 use crate::ep_device::{OrtEpDevice, get_ep_devices};
 use crate::error::{Result, runtime_error};
+use crate::insight::{self, BadNode, Explanation, MemoryUse, Spending};
 use crate::io_binding::IOBinding;
 use crate::loaded::{Loaded, node_args};
 use crate::memory_info::OrtMemoryInfo;
@@ -21,9 +22,10 @@ use crate::node_arg::{ModelMetadata, NodeArg};
 use crate::origin::Origin;
 use crate::ort_value::OrtValue;
 use crate::ort_value_vector::OrtValueVector;
+use crate::run_async::Running;
 use crate::run_options::RunOptions;
 use crate::session_options::SessionOptions;
-use crate::{model_config, providers, run_async};
+use crate::{model_config, pickle, providers, run_async, tuning};
 
 /// A model, ready to run; from any number of threads at once.
 ///
@@ -52,6 +54,19 @@ impl InferenceSession {
 
     fn hold(&self, loaded: Loaded) {
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(loaded));
+    }
+
+    /// A session of the same class and model, with its attributes as `copy` gives them.
+    fn twin<'py>(
+        slf: &Bound<'py, Self>,
+        copy: impl FnOnce(&Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let class = slf.get_type();
+        let twin = class.call_method1("__new__", (&class,))?;
+        *twin.cast::<Self>()?.get().loaded.write().unwrap_or_else(PoisonError::into_inner) = Some(slf.get().loaded()?);
+        let attributes = slf.getattr("__dict__")?.cast_into::<PyDict>().map_err(PyErr::from)?;
+        twin.getattr("__dict__")?.call_method1("update", (copy(&attributes)?,))?;
+        Ok(twin)
     }
 }
 
@@ -97,45 +112,75 @@ impl InferenceSession {
 
     /// Runs the model on `input_feed`, values by name, and gives the values of `output_names` in their order; all outputs when there
     /// are none.
-    #[pyo3(signature = (output_names, input_feed, run_options=None))]
+    ///
+    /// Raises `RunTimeout` when the run is not over after `timeout` seconds. Ctrl-C ends it too. The session can be used afterwards.
+    #[pyo3(signature = (output_names, input_feed, run_options=None, *, timeout=None))]
     fn run<'py>(
         &self,
         py: Python<'py>,
         output_names: Option<&Bound<'py, PyAny>>,
         input_feed: &Bound<'py, PyAny>,
         run_options: Option<&Bound<'py, RunOptions>>,
+        timeout: Option<f64>,
     ) -> Result<Bound<'py, PyList>> {
-        self.loaded()?.run(py, output_names, input_feed, run_options)
+        self.loaded()?.run(py, output_names, input_feed, run_options, timeout)
     }
 
     /// Starts a run on another thread, which ends in a call of `callback(results, user_data, error)`.
     ///
     /// On success `error` is empty, else `results` is. What is fed stays alive until then. Raises `ValueError` for a missing input, and
     /// `InvalidArgument` for a session with one thread.
-    #[pyo3(signature = (output_names, input_feed, callback, user_data, run_options=None))]
-    fn run_async(
+    ///
+    /// Without `callback` it gives a coroutine of the results: `await session.run_async(names, feeds)`, or
+    /// `await session.run_async(feeds)` for all outputs. Cancelling the task ends the run.
+    #[pyo3(signature = (output_names, input_feed=None, callback=None, user_data=None, run_options=None))]
+    fn run_async<'py>(
+        slf: &Bound<'py, Self>,
+        output_names: Option<Bound<'py, PyAny>>,
+        input_feed: Option<Bound<'py, PyAny>>,
+        callback: Option<Bound<'py, PyAny>>,
+        user_data: Option<Bound<'py, PyAny>>,
+        run_options: Option<&Bound<'py, RunOptions>>,
+    ) -> Result<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        let (names, feed) = match input_feed {
+            Some(feed) => (output_names, feed),
+            None => (None, output_names.ok_or_else(|| PyTypeError::new_err("run_async needs values to feed"))?),
+        };
+        let Some(callback) = callback else {
+            let start = py.import("ort_rs._asynchronous")?.getattr("run")?;
+            return Ok(Some(start.call1((slf, names, feed, run_options))?));
+        };
+        let loaded = slf.get().loaded()?;
+        let request = loaded.request(names.as_ref(), &feed, run_options, None)?;
+        run_async::start(loaded, request, &callback, &user_data.unwrap_or_else(|| py.None().into_bound(py)))?;
+        Ok(None)
+    }
+
+    /// Starts a run whose end is told to `callback`: results, or an exception.
+    fn _start(
         &self,
         output_names: Option<&Bound<'_, PyAny>>,
         input_feed: &Bound<'_, PyAny>,
-        callback: &Bound<'_, PyAny>,
-        user_data: &Bound<'_, PyAny>,
         run_options: Option<&Bound<'_, RunOptions>>,
-    ) -> Result<()> {
+        callback: &Bound<'_, PyAny>,
+    ) -> Result<Running> {
         let loaded = self.loaded()?;
-        let request = loaded.request(output_names, input_feed, run_options)?;
-        run_async::start(loaded, request, callback, user_data)
+        let request = loaded.request(output_names, input_feed, run_options, None)?;
+        run_async::start_awaited(loaded, request, callback)
     }
 
     /// Runs the model on `OrtValue`s by name and gives `OrtValue`s.
-    #[pyo3(signature = (output_names, input_dict_ort_values, run_options=None))]
+    #[pyo3(signature = (output_names, input_dict_ort_values, run_options=None, *, timeout=None))]
     fn run_with_ort_values(
         &self,
         py: Python<'_>,
         output_names: Option<&Bound<'_, PyAny>>,
         input_dict_ort_values: &Bound<'_, PyDict>,
         run_options: Option<&Bound<'_, RunOptions>>,
+        timeout: Option<f64>,
     ) -> Result<Vec<Py<OrtValue>>> {
-        self.loaded()?.run_on_values(py, output_names, input_dict_ort_values, run_options, &[])
+        self.loaded()?.run_on_values(py, output_names, input_dict_ort_values, run_options, timeout, &[])
     }
 
     /// Runs the model on the values `feeds`, called `feed_names`, and puts those called `fetch_names` into the list `fetches`.
@@ -159,23 +204,24 @@ impl InferenceSession {
         for (name, value) in feed_names.iter().zip(feeds.get().shared(py)) {
             feed.set_item(name, value)?;
         }
-        let values = self.loaded()?.run_on_values(py, Some(fetch_names), &feed, Some(run_options), &memories)?;
+        let values = self.loaded()?.run_on_values(py, Some(fetch_names), &feed, Some(run_options), None, &memories)?;
         *fetches.get().values() = values;
         Ok(())
     }
 
     /// Runs the model on what is bound to its inputs, and writes to what is bound to its outputs.
-    #[pyo3(signature = (iobinding, run_options=None))]
+    #[pyo3(signature = (iobinding, run_options=None, *, timeout=None))]
     fn run_with_iobinding(
         &self,
         py: Python<'_>,
         iobinding: &Bound<'_, IOBinding>,
         run_options: Option<&Bound<'_, RunOptions>>,
+        timeout: Option<f64>,
     ) -> Result<()> {
         if !iobinding.get().is_of(&self.loaded()?) {
             return Err(PyValueError::new_err("IOBinding must be used with the session that created it.").into());
         }
-        iobinding.get().core().run(py, run_options.map(|o| o.borrow().core()).transpose()?.as_ref())
+        iobinding.get().core().run(py, run_options, timeout)
     }
 
     /// Ends the profile of the session and gives the path of its file; empty when there is none, or when it has ended before.
@@ -322,20 +368,7 @@ impl InferenceSession {
     #[pyo3(signature = (results, *, error_on_invalid=false))]
     fn set_tuning_results(&self, results: &Bound<'_, PyList>, error_on_invalid: bool) -> Result<()> {
         self.loaded()?;
-        for (i, result) in results.iter().enumerate() {
-            let result = result.cast::<PyDict>().map_err(|_| PyTypeError::new_err("tuning results are dictionaries"))?;
-            for key in ["ep", "results", "validators"] {
-                if !result.contains(key)? {
-                    return Err(PyKeyError::new_err(key).into());
-                }
-            }
-            if error_on_invalid {
-                let name = result.get_item("ep")?.map(|n| n.to_string()).unwrap_or_default();
-                let text = format!("Invalid TuningResults (index={i}). {name} does not support TunableOp.");
-                return Err(runtime_error(format!("Error in execution: {text}")));
-            }
-        }
-        Ok(())
+        tuning::take(results, error_on_invalid)
     }
 
     /// Lets go of a captured graph; the CPU captures none.
@@ -343,6 +376,57 @@ impl InferenceSession {
     fn release_captured_graph(&self, graph_annotation_id: i64) -> Result<()> {
         let _ = graph_annotation_id;
         self.loaded().map(drop)
+    }
+
+    /// What became of each node: provider, kernel, layout, what was fused into it, what is copied for it, and why.
+    fn explain(&self, py: Python<'_>) -> Result<Explanation> {
+        insight::explain(py, &*self.loaded()?)
+    }
+
+    /// How much memory a run takes, told before it runs: for inputs of `shapes`, by name, and for dimensions by theirs.
+    ///
+    /// Raises `InvalidArgument` for unknown names, and when the size of a dimension is not given.
+    #[pyo3(signature = (shapes=None, **dimensions))]
+    fn memory(&self, shapes: Option<BTreeMap<String, Vec<usize>>>, dimensions: Option<BTreeMap<String, i64>>) -> Result<MemoryUse> {
+        insight::memory(&*self.loaded()?, &shapes.unwrap_or_default(), &dimensions.unwrap_or_default())
+    }
+
+    /// Runs the model and gives the first node that makes NaN or infinite elements of inputs that have none; `None` without one.
+    #[pyo3(signature = (input_feed, run_options=None))]
+    fn find_nan(
+        &self,
+        py: Python<'_>,
+        input_feed: &Bound<'_, PyAny>,
+        run_options: Option<&Bound<'_, RunOptions>>,
+    ) -> Result<Option<BadNode>> {
+        insight::find_nan(py, &*self.loaded()?, input_feed, run_options)
+    }
+
+    /// Runs the model `runs` times, on `input_feed` or on random values, and tells which operators took how long.
+    #[pyo3(signature = (input_feed=None, runs=10))]
+    fn profile(&self, py: Python<'_>, input_feed: Option<&Bound<'_, PyAny>>, runs: usize) -> Result<Spending> {
+        insight::profile(py, &*self.loaded()?, input_feed, runs)
+    }
+
+    /// The path or the bytes of the model, options and providers: a session goes to other processes as what it is made of.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyTuple>> {
+        pickle::reduce(slf)
+    }
+
+    fn __setstate__(slf: &Bound<'_, Self>, state: &Bound<'_, PyTuple>) -> Result<()> {
+        let loaded = pickle::load(slf, state)?;
+        slf.get().hold(loaded);
+        Ok(())
+    }
+
+    /// Another session of the same model, which both share.
+    fn __copy__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
+        Self::twin(slf, |attributes| Ok(attributes.clone().into_any()))
+    }
+
+    fn __deepcopy__<'py>(slf: &Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+        let copy = slf.py().import("copy")?.getattr("deepcopy")?;
+        Self::twin(slf, |attributes| copy.call1((attributes, memo)))
     }
 
     /// The native session behind it.

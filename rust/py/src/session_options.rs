@@ -1,28 +1,38 @@
 //! What a session is made with.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ort_rs::runtime::threads::Cancel;
-use ort_rs::runtime::{Buffer, Foreign, Given, Options};
+use ort_rs::runtime::{Buffer, Environment, Foreign, Given, OpDef, Options};
 use ort_rs::{Error, ErrorKind, Level};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::config::Config;
+use crate::custom_op::{self, CustomOp};
 use crate::enums::{EXECUTION_MODE, EXECUTION_ORDER, GRAPH_OPTIMIZATION_LEVEL, ORT_EXECUTION_PROVIDER_DEVICE_POLICY};
-use crate::environment::environment;
+use crate::environment::{self, environment};
 use crate::ep_device::{OrtEpDevice, Selection};
 use crate::error::{Result, runtime_error};
 use crate::ort_value::OrtValue;
-use crate::providers;
+use crate::{pickle, providers};
 
 /// `GraphOptimizationLevel.ORT_ENABLE_ALL`.
 const ALL: i32 = 99;
 /// `ExecutionMode.ORT_PARALLEL`.
 const PARALLEL: i32 = 1;
+
+/// An operator that sessions with some options have.
+#[derive(Clone)]
+pub(crate) struct Own {
+    def: OpDef,
+    /// What Python knows it by.
+    pub(crate) object: Arc<Py<PyAny>>,
+}
 
 /// What a session is made with.
 #[pyclass(module = "ort_rs", weakref, from_py_object)]
@@ -31,14 +41,15 @@ pub(crate) struct SessionOptions {
     level: i32,
     mode: i32,
     order: i32,
-    config: Config,
-    free_dimensions: Vec<(String, i64)>,
-    free_denotations: Vec<(String, i64)>,
-    given: Given,
-    providers: Vec<String>,
-    disabled_passes: Vec<String>,
-    selection: Option<Selection>,
+    pub(crate) config: Config,
+    pub(crate) free_dimensions: Vec<(String, i64)>,
+    pub(crate) free_denotations: Vec<(String, i64)>,
+    pub(crate) given: Given,
+    pub(crate) providers: Vec<String>,
+    pub(crate) disabled_passes: Vec<String>,
+    pub(crate) selection: Option<Selection>,
     cancel: Cancel,
+    pub(crate) custom_ops: Vec<Own>,
     /// How many threads a node may use; 0 for as many as the machine gives.
     #[pyo3(get, set)]
     pub(crate) intra_op_num_threads: i32,
@@ -139,7 +150,16 @@ impl SessionOptions {
             providers,
             provider_options: std::collections::BTreeMap::new(),
             config: self.config.entries().clone(),
+            log: environment::log(self.log_severity_level, self.log_verbosity_level, &self.logid),
         }
+    }
+
+    /// What a session with these options is made of: what all share, and operators of its own.
+    ///
+    /// # Errors
+    /// `Fail` when an operator has the name of one that is built in.
+    pub(crate) fn environment(&self) -> Result<Cow<'static, Environment>> {
+        custom_op::environment(&self.custom_ops.iter().map(|own| own.def.clone()).collect::<Vec<_>>())
     }
 }
 
@@ -189,6 +209,7 @@ impl SessionOptions {
             disabled_passes: Vec::new(),
             selection: None,
             cancel: Cancel::new(),
+            custom_ops: Vec::new(),
             intra_op_num_threads: 0,
             inter_op_num_threads: 0,
             optimized_model_filepath: String::new(),
@@ -207,6 +228,15 @@ impl SessionOptions {
 
     fn __copy__(&self) -> Self {
         self.clone()
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        Ok((slf.get_type(), PyTuple::empty(py), pickle::state_of(slf)?).into_pyobject(py)?)
+    }
+
+    fn __setstate__(slf: &Bound<'_, Self>, state: &Bound<'_, PyDict>) -> Result<()> {
+        pickle::restore(slf, state)
     }
 
     /// How far the graph is optimized, a `GraphOptimizationLevel`.
@@ -387,6 +417,15 @@ impl SessionOptions {
         if cancel { self.cancel.cancel() } else { self.cancel.reset() }
     }
 
+    /// Lets sessions with these options run an operator that `ort_rs.custom_op` made, in place of one of its name that is registered for
+    /// all sessions.
+    fn register_custom_op(&mut self, op: &Bound<'_, PyAny>) -> PyResult<()> {
+        let native = op.getattr("_op").ok().and_then(|native| native.cast_into::<CustomOp>().ok());
+        let native = native.ok_or_else(|| PyTypeError::new_err("something that ort_rs.custom_op made is needed"))?;
+        self.custom_ops.push(Own { def: native.get().def().clone(), object: Arc::new(op.clone().unbind()) });
+        Ok(())
+    }
+
     /// Refuses: operators of shared libraries that are built against ONNX Runtime's C interface cannot be used yet.
     ///
     /// Raises `Fail` in any case, which says so, or that the library is not there.
@@ -395,8 +434,8 @@ impl SessionOptions {
         let path = library_path.display();
         let text = if library_path.is_file() {
             format!(
-                "Failed to load library {path}: operators built against ONNX Runtime's C interface are not supported; \
-                 write them in Python or Rust and register them with ort_rs"
+                "Failed to load library {path}: operators built against ONNX Runtime's C interface are not supported; write them in \
+                 Python with the decorator ort_rs.custom_op, or in Rust with Builder::operator of the crate ort-rs"
             )
         } else {
             format!("Failed to load library {path} with error: cannot open shared object file: No such file or directory")

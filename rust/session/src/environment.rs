@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::Result;
 use exec::Target;
-use op::{Provider, ProviderFactory, Registry};
+use op::{OpDef, Provider, ProviderFactory, Registry};
 
 use crate::Options;
 
@@ -46,6 +46,16 @@ impl Environment {
     pub fn with_block(mut self, block: u8) -> Self {
         self.block = block;
         self
+    }
+
+    /// With further operators.
+    ///
+    /// # Errors
+    /// `Fail` when one has the name of another.
+    pub fn with_operators(mut self, operators: impl IntoIterator<Item = OpDef>) -> Result<Self> {
+        let registry = Arc::make_mut(&mut self.registry);
+        operators.into_iter().try_for_each(|def| registry.add(def))?;
+        Ok(self)
     }
 
     /// The operators.

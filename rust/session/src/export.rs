@@ -16,7 +16,7 @@ use proto::{
 
 use crate::format::Format;
 use crate::import::Opsets;
-use crate::session::{Metadata, NO_VERSION};
+use crate::metadata::{Metadata, NO_VERSION};
 
 mod constants;
 mod inside;

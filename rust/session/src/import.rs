@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use base::{DType, Result, Type, Value, bail, ensure, error};
+use base::{DType, Error, Result, Type, Value, bail, ensure, error};
 use ir::{Attribute, Function, Graph, Node, OpKey, Subgraph, ValueId};
 use op::Registry;
 use proto::{
@@ -248,10 +248,11 @@ impl<'m> Importer<'m, '_> {
             Some(version) => version,
             None if domain.is_empty() || self.lenient => 1,
             None if self.registry.knows_domain(domain) => 1,
-            None => bail!(Fail, "{domain}:{}(-1) is not a registered function/op", proto.op_type),
+            None => return Err(hinted(error!(Fail, "{domain}:{}(-1) is not a registered function/op", proto.op_type))),
         };
         match self.registry.resolve(domain, &proto.op_type, opset) {
             Err(_) if self.lenient => Ok(Node::new(OpKey::new(domain, &proto.op_type, opset))),
+            Err(e) if !domain.is_empty() && self.registry.get(domain, &proto.op_type).is_none() => Err(hinted(e)),
             resolved => resolved.map(Node::new),
         }
     }
@@ -360,7 +361,13 @@ impl<'m> Importer<'m, '_> {
     }
 }
 
-fn undefined(name: &str, node: &NodeProto<'_>) -> base::Error {
+/// The error `e` of an operator that nobody knows, with how one makes it known.
+fn hinted(e: Error) -> Error {
+    let text = format!("{}; operators of one's own are made with ort_rs.custom_op in Python, Builder::operator in Rust", e.detail());
+    Error::new(e.kind(), text)
+}
+
+fn undefined(name: &str, node: &NodeProto<'_>) -> Error {
     error!(
         InvalidArgument,
         "Node input '{name}' is not a graph input, initializer, or output of a previous node. (op_type:{}, node name: {})",

@@ -1,26 +1,42 @@
 //! A model loaded, optimized, placed and ready to run.
 
 mod adapter;
+mod check;
+mod clock;
 mod environment;
+mod explain;
 mod export;
+mod find_nan;
 mod format;
 mod functions;
 mod import;
+mod log;
+mod memory;
+mod metadata;
 mod options;
 mod place;
 mod port;
+mod ports;
 mod profile;
 mod session;
+mod spent;
 mod survey;
+pub mod text;
 mod weights;
 
 pub use adapter::Adapter;
 pub use environment::Environment;
 pub use exec::{Destination, Observer, Ran, Seen};
+pub use explain::{Explained, Explanation};
+pub use find_nan::{BadNode, Statistics};
 pub use ir::Node;
+pub use log::{Log, Severity};
+pub use memory::MemoryUse;
+pub use metadata::Metadata;
 pub use options::{Given, Options, RunOptions, Source};
 pub use passes::{Level, PASSES, Pass};
 pub use place::Placement;
 pub use port::{Port, PortDim};
-pub use session::{Metadata, Session};
+pub use session::Session;
+pub use spent::{Spending, Spent};
 pub use survey::{Amount, ModelFunction, Operator, Problem, Survey};

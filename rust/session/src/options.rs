@@ -9,7 +9,7 @@ use base::{Buffer, Result, Value, error};
 use exec::{Observer, Order};
 use passes::Level;
 
-use crate::Adapter;
+use crate::{Adapter, Log};
 
 /// Where a model comes from.
 #[derive(Clone, Copy)]
@@ -53,6 +53,8 @@ pub struct Options {
     pub provider_options: BTreeMap<String, Vec<(String, String)>>,
     /// Further settings by name (`session.*`).
     pub config: BTreeMap<String, String>,
+    /// What the session says of its work.
+    pub log: Log,
 }
 
 /// Weights that a caller gives beside the model.
@@ -84,6 +86,16 @@ impl Options {
         Ok(Some((name.clone(), from)))
     }
 
+    /// What a log says of them.
+    pub(crate) fn summary(&self) -> String {
+        let order = if self.order() == Order::Waves { "parallel" } else { "sequential" };
+        let providers = if self.providers.is_empty() { exec::CPU.to_owned() } else { self.providers.join(", ") };
+        let (threads, level) = (self.intra_op_threads, self.level.name());
+        format!(
+            "Session Options {{ intra_op_num_threads:{threads} graph_optimization_level:{level} execution:{order} providers:{providers} }}"
+        )
+    }
+
     /// In which order nodes run.
     pub(crate) fn order(&self) -> Order {
         if self.parallel && self.inter_op_threads != 1 { Order::Waves } else { Order::Serial }
@@ -101,4 +113,6 @@ pub struct RunOptions {
     pub shrink: bool,
     /// What is fed for inputs that the caller does not feed.
     pub adapters: Vec<Arc<Adapter>>,
+    /// What the run says of its work; that of the session if it is not said. The name of the session stands before that of the run.
+    pub log: Option<Log>,
 }

@@ -9,6 +9,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use base::{Result, error};
 use exec::{Observer, Ran, Seen};
 
+use crate::clock::Moment;
+use crate::text::quoted;
+
 /// How many events are kept, as in ONNX Runtime: a program that profiles for days must not run out of memory.
 const MOST: usize = 1_000_000;
 
@@ -29,7 +32,7 @@ impl Profile {
     /// A record that begins now and ends in a file whose name begins with `prefix`.
     pub(crate) fn begin(prefix: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let path = PathBuf::from(format!("{prefix}_{}.json", stamp(now.as_millis() as u64)));
+        let path = PathBuf::from(format!("{prefix}_{}.json", Moment::of(now).file_name()));
         let lines = Mutex::new(Some(Vec::new()));
         Self(Arc::new(Record { path, begun: Instant::now(), epoch: now.as_nanos() as u64, lines }))
     }
@@ -132,60 +135,15 @@ fn shapes(tensors: &[Option<Seen>]) -> String {
     tensors.iter().flatten().map(one).collect::<Vec<_>>().join(",")
 }
 
-/// `text` as a string of JSON.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
 /// A number for this thread, which it shares with no other.
 fn thread_number() -> u64 {
     let text = format!("{:?}", std::thread::current().id());
     text.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
 }
 
-/// Date and time (UTC) of a moment, in milliseconds since the epoch, as `2026-01-31_23-59-59_999`.
-fn stamp(millis: u64) -> String {
-    let (seconds, rest) = (millis / 1000, millis % 1000);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    // Years that begin in March put the leap day last; 400 of them have 146097 days.
-    let days = seconds / 86400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + carry;
-    format!("{year:04}-{month:02}-{date:02}_{hour:02}-{minute:02}-{second:02}_{rest:03}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn moments_are_written_as_dates() {
-        assert_eq!(stamp(0), "1970-01-01_00-00-00_000");
-        assert_eq!(stamp(951_827_696_789), "2000-02-29_12-34-56_789");
-        assert_eq!(stamp(1_735_689_599_999), "2024-12-31_23-59-59_999");
-    }
-
-    #[test]
-    fn text_is_escaped() {
-        assert_eq!(quoted("a\"b\\c\n"), "\"a\\\"b\\\\c\\u000a\"");
-    }
 
     #[test]
     fn a_profile_is_written_once() {

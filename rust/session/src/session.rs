@@ -1,70 +1,33 @@
 //! A model, ready to run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use base::threads::{Threads, scope};
-use base::{Error, Result, Shape, Tensor, Type, Value, bail, ensure, error};
+use base::{Error, Result, Value, bail, ensure, error};
 use exec::{Destination, Observer, Operators, Order, Program, Runner, Target};
-use ir::{Dim, Dims, Fact, Facts, Graph, ValueId};
-use proto::{Message, ModelFolder, ModelProto, TypeValue, ValueInfoProto};
+use ir::{Facts, Graph, ValueId};
+use passes::Report;
+use proto::{Message, ModelFolder, ModelProto};
 
+use crate::Severity::{Info, Verbose, Warning};
+use crate::check::{check_destination, check_feed, warn_of_shapes};
 use crate::export::Export;
 use crate::format::Format;
 use crate::import::{Imported, Opsets, import};
+use crate::metadata::metadata;
 use crate::place::{Placement, place};
+use crate::ports::{Axis, fixed, input_facts, namesakes, output_ports};
 use crate::profile::Profile;
 use crate::weights::Weights;
-use crate::{Environment, Options, Port, PortDim, RunOptions, Source, functions};
+use crate::{Environment, Log, Metadata, Options, Port, RunOptions, Source, functions};
 
 /// The setting that says where external data of a model in memory lies.
 const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 /// The setting that forbids nodes on the CPU beside another provider.
 const NO_FALLBACK: &str = "session.disable_cpu_ep_fallback";
-/// The version of a model that states none, as ONNX Runtime has it.
-pub(crate) const NO_VERSION: i64 = i64::MAX;
-
-/// What a model says of itself.
-#[derive(Clone, Debug, Default)]
-pub struct Metadata {
-    /// The program that made the model.
-    pub producer_name: String,
-    /// The version of that program.
-    pub producer_version: String,
-    /// The domain of the model.
-    pub domain: String,
-    /// The name of its graph.
-    pub graph_name: String,
-    /// Its description.
-    pub description: String,
-    /// The description of its graph.
-    pub graph_description: String,
-    /// Its version.
-    pub version: i64,
-    /// Whatever else its maker wrote.
-    pub custom: BTreeMap<String, String>,
-}
-
-impl Metadata {
-    /// What the model at `source` says of itself; nothing else of it is looked at.
-    ///
-    /// # Errors
-    /// `NoSuchFile`, `InvalidProtobuf` and others when it is no model.
-    pub fn of(source: Source<'_>) -> Result<Self> {
-        let none = BTreeMap::new();
-        let read = |path: Option<&Path>, bytes: &[u8]| Ok(metadata(&decode(bytes, Format::to_load(path, bytes, &none))?));
-        match source {
-            Source::File(path) => {
-                let file = base::file::open(path, base::knobs::MMAP.get().0)?;
-                read(Some(path), file.bytes().unwrap_or_default()).map_err(|e: Error| at_file(&e, path))
-            }
-            Source::Bytes(bytes) => read(None, bytes),
-            Source::Buffer(buffer) => read(None, buffer.bytes().unwrap_or_default()),
-        }
-    }
-}
 
 /// A model, ready to run; from any number of threads at once.
 pub struct Session {
@@ -75,6 +38,8 @@ pub struct Session {
     outputs: Vec<Port>,
     overridable: Vec<Port>,
     placements: Vec<Placement>,
+    /// What passes did to the graph.
+    report: Report,
     profile: Option<Profile>,
     /// What runs when all outputs are asked for.
     all: Arc<Runner>,
@@ -88,9 +53,6 @@ pub struct Session {
 
 /// How many plans of other fetch sets a session remembers.
 const REMEMBERED: usize = 16;
-
-/// An axis of an input: the number of the port, then of the axis.
-type Axis = (usize, usize);
 
 /// What a plan is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,25 +114,30 @@ impl Session {
         options: Options,
         profile: Option<Profile>,
     ) -> Result<Self> {
-        let begun = Instant::now();
+        let (begun, log) = (Instant::now(), options.log.clone());
         options.cancel.check()?;
+        log.say(Info, "initialize", || format!("Initializing session. {}", options.summary()));
         let target = environment.target(&options)?;
         let Imported { mut graph, inputs, outputs, overridable, opsets } = import(proto, environment.registry(), weights)?;
         functions::inline_calls(&mut graph)?;
         ir::verify(&graph)?;
+        log.say(Info, "import", || format!("The model has {} nodes.", graph.nodes().count()));
+        warn_of_unused(&graph, &log);
         let infos = proto.graph.as_ref().map(|g| g.input.as_slice()).unwrap_or_default();
         let inputs: Vec<Port> = inputs.into_iter().map(|p| fixed(p, infos, &options)).collect();
         let model = Model { target, graph, opsets, metadata: metadata(proto) };
         let ports: Vec<&Port> = inputs.iter().chain(&overridable).collect();
         options.cancel.check()?;
-        let (runner, placements) = model.plan(&ports, true, &[], &options)?;
+        let Planned { runner, placements, report } = model.plan(&ports, true, &[], &options)?;
         check_fallback(environment, &placements, &options)?;
+        log_placements(&placements, &options);
         let namesakes = namesakes(&ports);
         let place = |v: &ValueId| ports.iter().position(|p| *p.name == *model.graph.value(*v).name);
         let order = model.graph.inputs.iter().filter_map(place).collect();
         let outputs = output_ports(&runner, outputs, &model.graph)?;
         options.cancel.check()?;
         profile.iter().for_each(|p| p.session("session_initialization", begun));
+        log.say(Info, "initialize", || format!("Session successfully initialized in {:?}.", begun.elapsed()));
         Ok(Self {
             threads: Threads::new(options.intra_op_threads),
             model,
@@ -179,6 +146,7 @@ impl Session {
             outputs,
             overridable,
             placements,
+            report,
             profile,
             all: Arc::new(runner),
             others: Mutex::default(),
@@ -290,7 +258,32 @@ impl Session {
         self.start(&[], &ordered, options)
     }
 
-    fn ports(&self) -> impl Iterator<Item = &Port> {
+    /// What runs when all outputs are asked for.
+    pub(crate) fn runner(&self) -> &Runner {
+        &self.all
+    }
+
+    /// What passes did to the graph.
+    pub(crate) fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// What the session runs on.
+    pub(crate) fn target(&self) -> &Target {
+        &self.model.target
+    }
+
+    /// The graph as it came with the model.
+    pub(crate) fn model_graph(&self) -> &Graph {
+        &self.model.graph
+    }
+
+    /// For each input of the graph, in its order, the number of its port.
+    pub(crate) fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    pub(crate) fn ports(&self) -> impl Iterator<Item = &Port> {
         self.inputs.iter().chain(&self.overridable)
     }
 
@@ -348,13 +341,18 @@ impl Session {
             ordered.push(fed.ok_or_else(|| error!(InvalidArgument, "Missing Input: {}", info.name))?);
         }
         let cancel = &options.cancel;
-        let run = |observer: Option<&Observer>| {
+        let walk = |observer: Option<&Observer>| {
             scope(self.threads, cancel, || runner.run_into(ordered.iter().map(|v| (*v).clone()), destinations, cancel, observer))
         };
-        let values = match &self.profile {
-            None => run(options.observer.as_ref()),
-            Some(profile) => self.profiled(profile, options.observer.clone(), run),
+        let run = |observer: Option<&Observer>| match &self.profile {
+            None => walk(observer),
+            Some(profile) => self.profiled(profile, observer.cloned(), walk),
         };
+        let log = options.log.as_ref().unwrap_or(&self.options.log);
+        let values = if log.takes(Info) { logged(log, options.observer.as_ref(), run) } else { run(options.observer.as_ref()) };
+        if let (true, Ok(values)) = (log.takes(Warning) && Arc::ptr_eq(&runner, &self.all), &values) {
+            warn_of_shapes(&self.outputs, values, log);
+        }
         if options.shrink {
             self.shrink();
         }
@@ -447,7 +445,7 @@ impl Session {
         };
         let values = fetches.iter().map(value).collect::<Result<Vec<ValueId>>>()?;
         let ports: Vec<&Port> = self.ports().collect();
-        let runner = self.model.plan(&ports, named, &values, &self.options)?.0;
+        let runner = self.model.plan(&ports, named, &values, &self.options)?.runner;
         if resident.is_empty() {
             return Ok(runner);
         }
@@ -463,9 +461,16 @@ fn taken(program: &Program, values: Vec<ValueId>, resident: &[bool]) -> Vec<Valu
     values.into_iter().enumerate().map(|(i, v)| if stays(i) { program.before_copy(v) } else { v }).collect()
 }
 
+/// The model, planned for a fetch set.
+struct Planned {
+    runner: Runner,
+    placements: Vec<Placement>,
+    report: Report,
+}
+
 impl Model {
     /// Optimizes, places and plans the model for `fetches`, or for its outputs when there are none.
-    fn plan(&self, ports: &[&Port], named: bool, fetches: &[ValueId], options: &Options) -> Result<(Runner, Vec<Placement>)> {
+    fn plan(&self, ports: &[&Port], named: bool, fetches: &[ValueId], options: &Options) -> Result<Planned> {
         let mut graph = self.graph.clone();
         if !fetches.is_empty() {
             graph.outputs = fetches.to_vec();
@@ -475,7 +480,7 @@ impl Model {
         let constants = graph.values().filter_map(|(_, v)| v.constant.as_ref()?.tensor().ok()).filter_map(|t| t.dtype().bytes_of(t.len()));
         let constants = constants.fold(0, usize::saturating_add);
         let oracle = Operators::new(self.target.clone()).with_opsets(self.opsets.clone()).with_constants(constants);
-        optimize(&mut graph, &mut facts, &oracle, options, &self.target)?;
+        let report = optimize(&mut graph, &mut facts, &oracle, options, &self.target)?;
         if let (Some(path), true) = (&options.optimized_model_path, fetches.is_empty() && named) {
             let apart = options.external_file(path)?;
             let (registry, opsets, metadata) = (&self.target.registry, &self.opsets, &self.metadata);
@@ -485,16 +490,81 @@ impl Model {
         let placements = place(&mut graph, &mut facts, &self.target)?;
         let outputs = graph.outputs.clone();
         let program = Arc::new(Program::new(self.target.clone(), graph, facts)?);
-        Ok((Runner::new(program, &outputs, options.order())?, placements))
+        Ok(Planned { runner: Runner::new(program, &outputs, options.order())?, placements, report })
     }
 }
 
 /// Rewrites `graph` by the passes that the options ask for.
-fn optimize(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, options: &Options, target: &Target) -> Result<()> {
+fn optimize(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, options: &Options, target: &Target) -> Result<Report> {
+    let (begun, log) = (Instant::now(), &options.log);
     let unwanted = target.providers().iter().flat_map(|p| p.unwanted_passes()).map(|name| name.to_string());
     let disabled = options.disabled_passes.iter().cloned().chain(unwanted).collect();
     let options = passes::Options { level: options.level, disabled, stop_after: None };
-    passes::optimize(graph, facts, oracle, &options, &mut |_| {}).map(drop)
+    let report = passes::optimize(graph, facts, oracle, &options, &mut |line| log.say(Verbose, "optimize", || line.to_owned()))?;
+    for (pass, rewrites) in report.applied() {
+        log.say(Info, "optimize", || format!("GraphTransformer {pass} modified: {rewrites}"));
+    }
+    report.refused.iter().for_each(|why| log.say(Verbose, "optimize", || why.clone()));
+    log.say(Info, "optimize", || format!("{} nodes are left after {:?}.", graph.nodes().count(), begun.elapsed()));
+    Ok(report)
+}
+
+/// Says which provider runs how many nodes, and warns of one that was asked for and runs none.
+fn log_placements(placements: &[Placement], options: &Options) {
+    let log = &options.log;
+    for p in placements {
+        log.say(Verbose, "place", || format!("{} '{}' is placed on {}{}", p.op, p.node, p.provider, reasons(p)));
+    }
+    let mut providers: BTreeMap<&str, usize> = BTreeMap::new();
+    placements.iter().for_each(|p| *providers.entry(&p.provider).or_default() += 1);
+    for (provider, count) in &providers {
+        log.say(Info, "place", || format!("Nodes placed on [{provider}]: {count}"));
+    }
+    for name in options.providers.iter().filter(|name| !providers.contains_key(name.as_str())) {
+        let refusal = placements.iter().find(|p| p.refused.iter().any(|(provider, _)| provider == name));
+        if let Some(p) = refusal {
+            log.say(Warning, "place", || format!("{name} was asked for, but runs none of the nodes: {} '{}'{}", p.op, p.node, reasons(p)));
+        }
+    }
+}
+
+/// Why others do not run the node of `placement`.
+fn reasons(placement: &Placement) -> String {
+    placement.refused.iter().map(|(name, reason)| format!("; {name}: {reason}")).collect()
+}
+
+/// Warns of initializers that nothing reads.
+fn warn_of_unused(graph: &Graph, log: &Log) {
+    if !log.takes(Warning) {
+        return;
+    }
+    let unread = |v: ValueId| graph.uses(v).is_empty() && !graph.is_output(v) && !graph.inputs.contains(&v);
+    for (_, info) in graph.values().filter(|(v, info)| info.constant.is_some() && info.producer.is_none() && unread(*v)) {
+        let name = &info.name;
+        log.say(Warning, "import", || format!("Initializer '{name}' is not used by any node and should be removed from the model."));
+    }
+}
+
+/// A run that is written to `log`, and so are its nodes if the log takes them.
+fn logged(log: &Log, observer: Option<&Observer>, run: impl FnOnce(Option<&Observer>) -> Result<Vec<Value>>) -> Result<Vec<Value>> {
+    log.say(Info, "run", || format!("Running with tag: {}", log.id));
+    let begun = Instant::now();
+    let nodes = log.takes_nodes().then(|| watched(log, observer.cloned()));
+    let values = run(nodes.as_ref().or(observer));
+    log.say(Info, "run", || match &values {
+        Ok(_) => format!("The run took {:?}.", begun.elapsed()),
+        Err(e) => format!("The run failed after {:?}: {}", begun.elapsed(), e.message()),
+    });
+    values
+}
+
+/// An observer that says of each node how long it took, and tells `also`.
+fn watched(log: &Log, also: Option<Observer>) -> Observer {
+    let log = log.clone();
+    Observer::of_values(move |ran| {
+        log.say(Verbose, "run", || format!("{} '{}' took {:?}", ran.node.key, ran.node.name, ran.end - ran.start));
+        also.iter().for_each(|observer| observer.pass(ran));
+    })
 }
 
 pub(crate) fn decode(bytes: &[u8], format: Format) -> Result<ModelProto<'_>> {
@@ -506,43 +576,9 @@ pub(crate) fn decode(bytes: &[u8], format: Format) -> Result<ModelProto<'_>> {
 }
 
 /// The error of loading the model at `path`, named as ONNX Runtime names it.
-fn at_file(e: &Error, path: &Path) -> Error {
+pub(crate) fn at_file(e: &Error, path: &Path) -> Error {
     let message = format!("Load model from {} failed:{}", path.display(), e.message());
-    Error::new(e.kind(), message)
-}
-
-pub(crate) fn metadata(proto: &ModelProto<'_>) -> Metadata {
-    let graph = proto.graph.as_deref();
-    Metadata {
-        producer_name: proto.producer_name.to_string(),
-        producer_version: proto.producer_version.to_string(),
-        domain: proto.domain.to_string(),
-        graph_name: graph.map(|g| g.name.to_string()).unwrap_or_default(),
-        description: proto.doc_string.to_string(),
-        graph_description: graph.map(|g| g.doc_string.to_string()).unwrap_or_default(),
-        version: proto.model_version.unwrap_or(NO_VERSION),
-        custom: proto.metadata_props.iter().map(|p| (p.key.to_string(), p.value.to_string())).collect(),
-    }
-}
-
-/// `port` with the sizes that the options give for dimensions by their name, or by the denotation that its `infos` states.
-fn fixed(mut port: Port, infos: &[ValueInfoProto<'_>], options: &Options) -> Port {
-    let denotations = infos.iter().find(|info| *info.name == *port.name).map(denotations).unwrap_or_default();
-    for (axis, dim) in port.shape.iter_mut().flatten().enumerate() {
-        let by_name = options.free_dimensions.iter().find(|(name, _)| matches!(dim, PortDim::Named(n) if n == name));
-        let free = !matches!(dim, PortDim::Known(_));
-        let by_denotation = options.free_denotations.iter().find(|(name, _)| free && denotations.get(axis) == Some(name));
-        if let Some((_, size)) = by_name.or(by_denotation) {
-            *dim = PortDim::Known(*size);
-        }
-    }
-    port
-}
-
-/// What the model says that each axis of a tensor is.
-fn denotations(info: &ValueInfoProto<'_>) -> Vec<String> {
-    let Some(TypeValue::Tensor(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref()) else { return Vec::new() };
-    tensor.shape.iter().flat_map(|s| &s.dim).map(|dim| dim.denotation.to_string()).collect()
+    Error::new(e.kind(), message).caused_by(e.cause().cloned())
 }
 
 /// Fails when the caller wants no node on the CPU and there is one; tells why the providers that were asked for do not run it.
@@ -568,108 +604,4 @@ fn check_fallback(environment: &Environment, placements: &[Placement], options: 
         p.node,
         absent.chain(refused).collect::<String>()
     )
-}
-
-/// Pairs of axes that have one name: each that repeats a name, with the first of that name.
-fn namesakes(ports: &[&Port]) -> Vec<[Axis; 2]> {
-    let mut first: HashMap<&str, Axis> = HashMap::new();
-    let mut pairs = Vec::new();
-    for (i, port) in ports.iter().enumerate() {
-        for (axis, dim) in port.shape.iter().flatten().enumerate() {
-            let PortDim::Named(name) = dim else { continue };
-            match first.get(&**name) {
-                Some(other) => pairs.push([*other, (i, axis)]),
-                None => drop(first.insert(name, (i, axis))),
-            }
-        }
-    }
-    pairs
-}
-
-/// The facts of what is fed: named dimensions are symbols by name if `named`, all others symbols of their own.
-pub(crate) fn input_facts(graph: &Graph, ports: &[&Port], named: bool) -> Result<Facts> {
-    let mut facts = Facts::default();
-    for v in &graph.inputs {
-        let name = &graph.value(*v).name;
-        let Some(port) = ports.iter().find(|p| *p.name == **name) else { bail!(InvalidGraph, "input '{name}' has no type") };
-        let symbols = &mut facts.symbols;
-        let shape = port.shape.as_ref().map(|dims| {
-            let dim = |d: &PortDim| match d {
-                PortDim::Known(n) => Dim::Known(*n),
-                PortDim::Named(name) if named => symbols.named(name),
-                PortDim::Named(_) | PortDim::Unknown => symbols.fresh(),
-            };
-            dims.iter().map(dim).collect::<Dims>()
-        });
-        facts.set(*v, Fact { shape, ..Fact::of(port.ty.clone()) });
-    }
-    Ok(facts)
-}
-
-/// The outputs as the model declares them, completed by what inference knows.
-fn output_ports(runner: &Runner, declared: Vec<Option<Port>>, graph: &Graph) -> Result<Vec<Port>> {
-    let program = runner.program();
-    let inferred = program.graph().outputs.iter().zip(&graph.outputs).zip(declared);
-    inferred
-        .map(|((v, original), declared)| {
-            let fact = program.facts().fact(*v)?;
-            let name = graph.value(*original).name.to_string();
-            let known = fact.shape.as_ref().map(|dims| dims.iter().map(|d| port_dim(d, program.facts())).collect());
-            let Some(port) = declared else { return Ok(Port { name, ty: fact.ty.clone(), shape: known }) };
-            let agree = port.ty == fact.ty || matches!(port.ty, Type::Optional(_));
-            ensure!(agree, InvalidGraph, "Type Error: output '{name}' is declared {} but is {}", port.ty, fact.ty);
-            Ok(Port { shape: port.shape.or(known), ..port })
-        })
-        .collect()
-}
-
-fn port_dim(dim: &Dim, facts: &Facts) -> PortDim {
-    match (dim, dim.as_symbol().and_then(|s| facts.symbols.name(s))) {
-        (Dim::Known(n), _) => PortDim::Known(*n),
-        (_, Some(name)) => PortDim::Named(name.to_owned()),
-        _ => PortDim::Unknown,
-    }
-}
-
-/// Fails unless `value` has the type and shape that `port` asks for.
-fn check_feed(port: &Port, value: &Value) -> Result<()> {
-    let (Value::Tensor(tensor), Type::Tensor(dtype)) = (value, &port.ty) else {
-        let matches = fits(value, &port.ty);
-        ensure!(matches, InvalidArgument, "Unexpected input data type. Actual: ({}) , expected: ({})", value.ty(), port.ty);
-        return Ok(());
-    };
-    let (actual, name) = (tensor.dtype(), &port.name);
-    ensure!(actual == *dtype, InvalidArgument, "Unexpected input data type. Actual: (tensor({actual})) , expected: (tensor({dtype}))");
-    let Some(dims) = &port.shape else { return Ok(()) };
-    check_shape("input", name, tensor.shape(), dims)
-}
-
-/// Whether a value that is no tensor is of type `ty`; what an empty sequence would hold is not asked.
-fn fits(value: &Value, ty: &Type) -> bool {
-    match (value, ty) {
-        (Value::Sequence(s), Type::Sequence(element)) => s.values.is_empty() || s.values.iter().all(|v| fits(v, element)),
-        (Value::Optional(o), Type::Optional(element)) => o.value.as_ref().is_none_or(|v| fits(v, element)),
-        (value, Type::Optional(element)) => fits(value, element),
-        (value, ty) => value.ty() == *ty,
-    }
-}
-
-/// Fails unless a value of `port` can have the type and shape of the `tensor` that it is to be written to.
-fn check_destination(port: &Port, tensor: &Tensor) -> Result<()> {
-    let (actual, expected) = (Type::Tensor(tensor.dtype()), &port.ty);
-    ensure!(actual == *expected, InvalidArgument, "Unexpected output data type. Actual: ({actual}) , expected: ({expected})");
-    port.shape.as_ref().map_or(Ok(()), |dims| check_shape("output", &port.name, tensor.shape(), dims))
-}
-
-fn check_shape(role: &str, name: &str, shape: &Shape, dims: &[PortDim]) -> Result<()> {
-    const REMEDY: &str = "Please fix either the inputs/outputs or the model.";
-    let (got, expected) = (shape.len(), dims.len());
-    ensure!(got == expected, InvalidArgument, "Invalid rank for {role}: {name} Got: {got} Expected: {expected} {REMEDY}");
-    let wrong = |(i, (got, dim)): (usize, (&usize, &PortDim))| match dim {
-        PortDim::Known(expected) if *got as i64 != *expected => Some(format!(" index: {i} Got: {got} Expected: {expected}\n")),
-        _ => None,
-    };
-    let wrong: String = shape.iter().zip(dims).enumerate().filter_map(wrong).collect();
-    ensure!(wrong.is_empty(), InvalidArgument, "Got invalid dimensions for {role}: {name} for the following indices\n{wrong} {REMEDY}");
-    Ok(())
 }

@@ -12,7 +12,9 @@ use proto::{AttributeProto, GraphProto, ModelFolder, ModelProto, NodeProto};
 
 use crate::format::Format;
 use crate::import::{self, Imported, Opsets};
-use crate::session::{decode, input_facts, metadata};
+use crate::metadata::metadata;
+use crate::ports::input_facts;
+use crate::session::decode;
 use crate::weights::Weights;
 use crate::{Environment, Metadata, Port, Source, functions};
 

@@ -1,7 +1,9 @@
-//! Columns of text.
+//! Columns of text, numbers of bytes, strings of JSON.
+
+use std::fmt::Write as _;
 
 /// Appends `rows` to `out`, their columns aligned: the first to the left, numbers to the right.
-pub(crate) fn table(out: &mut String, header: &[&str], rows: &[Vec<String>]) {
+pub fn table(out: &mut String, header: &[&str], rows: &[Vec<String>]) {
     let header: Vec<String> = header.iter().map(ToString::to_string).collect();
     let width = |column: usize| rows.iter().chain([&header]).filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
@@ -17,7 +19,7 @@ pub(crate) fn table(out: &mut String, header: &[&str], rows: &[Vec<String>]) {
 }
 
 /// A number of bytes as people read it.
-pub(crate) fn bytes(count: usize) -> String {
+pub fn bytes(count: usize) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut amount = count as f64;
     let mut unit = 0;
@@ -26,6 +28,23 @@ pub(crate) fn bytes(count: usize) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{count} B") } else { format!("{amount:.1} {}", units[unit]) }
+}
+
+/// `text` as a string of JSON.
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 #[cfg(test)]
@@ -42,5 +61,10 @@ mod tests {
     #[test]
     fn sizes_have_units() {
         assert_eq!([bytes(0), bytes(1023), bytes(1536), bytes(3 << 30)], ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]);
+    }
+
+    #[test]
+    fn text_is_escaped() {
+        assert_eq!(quoted("a\"b\\c\n"), "\"a\\\"b\\\\c\\u000a\"");
     }
 }

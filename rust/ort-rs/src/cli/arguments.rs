@@ -23,6 +23,10 @@ pub(crate) enum Command {
     Run(Run),
     /// Measures how long runs take, which operators take it, and how much memory.
     Bench(Bench),
+    /// Measures runs, and writes a page that shows where their time and memory go: timeline, operators, nodes.
+    Profile(Profile),
+    /// Tells what this machine and this installation have: instruction sets, threads, memory, providers, settings.
+    Doctor,
     /// Prints the table of all operators, in Markdown.
     Operators,
 }
@@ -74,6 +78,22 @@ pub(crate) struct Bench {
     /// How many rows the table of operators has.
     #[arg(long, default_value_t = 15)]
     pub(crate) top: usize,
+}
+
+#[derive(Args)]
+pub(crate) struct Profile {
+    /// The model.
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) session: SessionArguments,
+    #[command(flatten)]
+    pub(crate) feeds: FeedArguments,
+    /// How many runs are measured; the page shows the one in the middle.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Where the page goes; the name of the model with `.html` if it is not said.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) page: Option<PathBuf>,
 }
 
 #[derive(Args)]

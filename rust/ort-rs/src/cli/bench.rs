@@ -1,17 +1,15 @@
 //! `ort-rs bench`: how long runs take, which operators take it, and how much memory.
 
-use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base::Result;
 
 use super::arguments::Bench;
 use super::memory::{self, Memory};
-use super::table::{bytes, table};
 use super::{Outcome, feeds, run};
-use crate::{Inputs, Observer, RunOptions, Value};
+use crate::{Inputs, RunOptions, Spending, Value};
+use session::text::{bytes, table};
 
 /// How many runs are watched for the table of operators, after the measured ones.
 const WATCHED: u32 = 10;
@@ -44,8 +42,7 @@ pub(crate) fn bench(arguments: &Bench, out: &mut String) -> Result<Outcome> {
     report_times(out, &times, loading, first);
     report_memory(out, before, loaded, after);
     let watched = WATCHED.min(arguments.runs);
-    let nodes = watch(watched, &once)?;
-    report_operators(out, &nodes, watched, arguments.top);
+    report_operators(out, &session.profile(again(&feeds), watched as usize)?, arguments.top);
     Ok(Outcome::Good)
 }
 
@@ -100,45 +97,12 @@ fn report_memory(out: &mut String, before: Option<Memory>, loaded: Option<Memory
     line(out, &format!("  {:<15} {:>10}  together", "peak", bytes(after.peak)));
 }
 
-/// How long the nodes of one operator took.
-#[derive(Default)]
-struct Spent {
-    calls: u32,
-    time: Duration,
-}
-
-/// Runs again, told of each node.
-fn watch(runs: u32, once: &dyn Fn(&RunOptions) -> Result<()>) -> Result<HashMap<String, Spent>> {
-    let log: Arc<Mutex<HashMap<String, Spent>>> = Arc::default();
-    let told = log.clone();
-    let observer = Observer::new(move |node, start, end| {
-        let mut log = told.lock().unwrap_or_else(PoisonError::into_inner);
-        let spent = log.entry(node.key.to_string()).or_default();
-        spent.calls += 1;
-        spent.time += end - start;
-    });
-    let options = RunOptions { observer: Some(observer), ..RunOptions::default() };
-    for _ in 0..runs {
-        once(&options)?;
-    }
-    drop(options);
-    Ok(std::mem::take(&mut log.lock().unwrap_or_else(PoisonError::into_inner)))
-}
-
-fn report_operators(out: &mut String, nodes: &HashMap<String, Spent>, runs: u32, top: usize) {
-    let mut rows: Vec<(&String, &Spent)> = nodes.iter().collect();
-    rows.sort_by(|a, b| b.1.time.cmp(&a.1.time).then(a.0.cmp(b.0)));
-    let total: Duration = rows.iter().map(|(_, s)| s.time).sum();
-    line(out, &format!("\nOperators of the optimized graph, by time ({runs} runs more):"));
-    let row = |(name, spent): &(&String, &Spent)| {
-        let each = spent.time.as_secs_f64() * 1e3 / f64::from(runs);
-        let share = 100.0 * spent.time.as_secs_f64() / total.as_secs_f64().max(f64::MIN_POSITIVE);
-        vec![(*name).clone(), (spent.calls / runs).to_string(), format!("{each:.3}"), format!("{share:.1}")]
-    };
-    let shown: Vec<Vec<String>> = rows.iter().take(top).map(row).collect();
-    table(out, &["operator", "nodes", "ms", "%"], &shown);
-    if rows.len() > top {
-        line(out, &format!("  and {} more", rows.len() - top));
+fn report_operators(out: &mut String, spending: &Spending, top: usize) {
+    line(out, &format!("\nOperators of the optimized graph, by time ({} runs more):", spending.runs));
+    table(out, &Spending::HEAD, &spending.rows(top));
+    let operators = spending.operators.len();
+    if operators > top {
+        line(out, &format!("  and {} more", operators - top));
     }
 }
 

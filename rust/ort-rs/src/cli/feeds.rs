@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use base::{DType, Result, Strings, Tensor, Type, bail, ensure, error};
+use base::{DType, Result, Strings, Tensor, Type, Value, bail, ensure, error};
 use fastrand::Rng;
 use proto::{Message, TensorData, TensorProto};
 
@@ -48,6 +48,15 @@ pub(crate) fn feeds<'s>(session: &'s Session, arguments: &FeedArguments) -> Resu
         inputs = inputs.with(&port.name, value);
     }
     Ok(inputs)
+}
+
+/// A value at random for each of `ports`; dimensions that may have any size have 1.
+///
+/// # Errors
+/// `NotImplemented` for what is no tensor, `InvalidArgument` for a tensor of unknown rank.
+pub fn random(ports: &[Port]) -> Result<Vec<(&str, Value)>> {
+    let mut rng = Rng::with_seed(0);
+    ports.iter().map(|port| Ok((port.name.as_str(), at_random(&mut rng, port, None)?.into()))).collect()
 }
 
 fn at_random(rng: &mut Rng, port: &Port, shape: Option<&Vec<usize>>) -> Result<Tensor> {

@@ -7,8 +7,8 @@ use session::{Operator, Survey};
 
 use super::Outcome;
 use super::arguments::Inspect;
-use super::table::{bytes, table};
 use crate::runtime::{self, Source};
+use session::text::{bytes, table};
 
 pub(crate) fn inspect(arguments: &Inspect, out: &mut String) -> Result<Outcome> {
     let survey = Survey::of(runtime::shared()?, Source::File(&arguments.model))?;

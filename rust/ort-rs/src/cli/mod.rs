@@ -12,11 +12,12 @@ mod memory;
 mod npy;
 mod npz;
 mod operators;
+mod page;
+mod profile;
 mod progress;
 mod random;
 mod run;
 mod summary;
-mod table;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -25,6 +26,7 @@ use base::Result;
 use clap::Parser;
 
 use arguments::{Arguments, Command};
+pub use feeds::random as random_feeds;
 
 /// Runs the command line `args`, the name of the program first, and gives its exit status.
 ///
@@ -46,6 +48,11 @@ pub fn main<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> u8 
         Command::Inspect(arguments) => inspect::inspect(&arguments, &mut text),
         Command::Run(arguments) => run::run(&arguments, &mut text),
         Command::Bench(arguments) => bench::bench(&arguments, &mut text),
+        Command::Profile(arguments) => profile::profile(&arguments, &mut text),
+        Command::Doctor => crate::doctor().map(|diagnosis| {
+            text = diagnosis.to_string();
+            Outcome::Good
+        }),
         Command::Operators => operators::operators(&mut text),
     };
     let told = tell(&text);
