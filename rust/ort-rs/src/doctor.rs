@@ -106,7 +106,7 @@ fn providers() -> Result<Section> {
 
 fn settings() -> Section {
     KNOBS.iter().fold(Section::new("Environment variables"), |section, knob| {
-        let value = std::env::var(knob.name()).map_or_else(|_| format!("not set ({})", knob.default_text()), |value| value);
+        let value = std::env::var(knob.name()).unwrap_or_else(|_| format!("not set ({})", knob.default_text()));
         section.with(knob.name(), value)
     })
 }
