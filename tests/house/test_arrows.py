@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "exec": {"base", "ir", "op"},
     "session": {"base", "ir", "op", "exec", "passes", "proto"},
     "ort-rs": {
-        *("base", "ir", "op", "cuda", "cuda-provider", "session", "proto"),
+        *("base", "simd", "ir", "op", "cuda", "cuda-provider", "session", "proto"),
         *("ops-math", "ops-tensor", "ops-nn", "ops-media", "ops-misc", "ops-ml"),
     },
     "testkit": {"base", "ir", "op", "proto"},

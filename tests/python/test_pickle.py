@@ -107,8 +107,8 @@ def test_copies_share_the_model(how: Any) -> None:
     session.__dict__["extra"] = ["a"]
     twin = how(session)
     assert type(twin) is Mine
-    assert twin.extra == ["a"]
-    assert (twin.extra is session.__dict__["extra"]) == (how is copy.copy)
+    assert twin.__dict__["extra"] == ["a"]
+    assert (twin.__dict__["extra"] is session.__dict__["extra"]) == (how is copy.copy)
     twin.label = "two"
     assert session.label == "one"
     np.testing.assert_array_equal(twin.run(None, FEEDS)[0], X + X)
