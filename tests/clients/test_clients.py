@@ -15,7 +15,7 @@ def needs(*packages: str) -> None:
 
 def test_pipelines_of_scikit_learn() -> None:
     needs("sklearn", "skl2onnx")
-    assert len(program.run("pipelines.py")) == 23
+    assert len(program.run("pipelines.py")) == 22
 
 
 def test_tools_of_quantization(tmp_path: Path) -> None:

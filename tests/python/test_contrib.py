@@ -101,8 +101,8 @@ def products() -> Iterator[Case]:
             inputs[1], inputs[5] = b, np.arange(5, dtype=np.int8)
         yield Case("MatMulIntegerToFloat", inputs)
         yield Case("MatMulIntegerToFloat", [left, b, scale(0.02), scale(0.03)])
-    for right, points in ((b, np.arange(5, dtype=np.int8)), (octets(7, 5), np.arange(5, dtype=np.uint8))):
-        yield Case("DynamicQuantizeMatMul", [floats(3, 4, 7), right, columns, points, floats(5)])
+    for right, shifts in ((b, np.arange(5, dtype=np.int8)), (octets(7, 5), np.arange(5, dtype=np.uint8))):
+        yield Case("DynamicQuantizeMatMul", [floats(3, 4, 7), right, columns, shifts, floats(5)])
         yield Case("DynamicQuantizeMatMul", [floats(3, 4, 7), right, scale(0.1)])
     yield Case("MatMulInteger16", [octets(3, 4, dtype=np.int16), octets(4, 5, dtype=np.int16)])
     for table in (0, 1):
@@ -114,8 +114,8 @@ def products() -> Iterator[Case]:
 def attention() -> Iterator[Case]:
     weights = octets(16, 48, dtype=np.int8)
     for width in ((), (48,)):
-        scales = np.full(width, 0.01, np.float32)
-        inputs = [octets(2, 5, 16), weights, floats(48), scale(0.02), scales, None, zero(127), np.zeros(width, np.int8)]
+        widths = np.full(width, 0.01, np.float32)
+        inputs = [octets(2, 5, 16), weights, floats(48), scale(0.02), widths, None, zero(127), np.zeros(width, np.int8)]
         yield Case("QAttention", inputs, {"num_heads": 4}, apart=1e-4)
         yield Case("QAttention", inputs, {"num_heads": 2, "unidirectional": 1}, apart=1e-4)
     yield Case("QAttention", [*inputs[:5], np.array([3, 5], np.int32), *inputs[6:]], {"num_heads": 4}, apart=1e-4)
@@ -237,10 +237,11 @@ def with_constants(model: bytes, feeds: dict[str, Any], kept: str) -> bytes:
     del proto.graph.input[:]
     proto.graph.input.extend(ports)
     proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in feeds.items() if name != kept)
-    return proto.SerializeToString()
+    encoded: bytes = proto.SerializeToString()
+    return encoded
 
 
-def assert_close(ours: list[Any], theirs: list[Any], apart: float) -> None:
+def assert_close(ours: Any, theirs: Any, apart: float) -> None:
     for a, b in zip(ours, theirs, strict=True):
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
         wide_a, wide_b = np.asarray(a, np.float64), np.asarray(b, np.float64)

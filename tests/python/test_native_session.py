@@ -11,6 +11,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as theirs
 
 import ort_rs
 from models import ADD
+from ort_rs.capi import onnxruntime_inference_collection
 from ort_rs.capi import onnxruntime_pybind11_state as ours
 from paired import assert_same
 
@@ -109,7 +110,7 @@ def test_memory_of_registered_allocators() -> None:
 
 
 def test_a_batch_of_borrowed_tensors() -> None:
-    arrays = [np.arange(6, dtype=np.float32).reshape(2, 3), np.arange(4, dtype=np.int64)]
+    arrays: list[Any] = [np.arange(6, dtype=np.float32).reshape(2, 3), np.arange(4, dtype=np.int64)]
 
     def push(ort: ModuleType) -> Any:
         module = native(ort)
@@ -167,7 +168,7 @@ def test_one_session_is_the_other() -> None:
         assert isinstance(session, base)
         assert isinstance(session._sess, native(package).InferenceSession)
     with pytest.raises(ort_rs.capi.onnxruntime_pybind11_state.NoModel):
-        ort_rs.capi.onnxruntime_inference_collection.Session().get_inputs()
+        onnxruntime_inference_collection.Session().get_inputs()
 
 
 def test_operators_are_described() -> None:

@@ -14,7 +14,7 @@ HEADS, KV_HEADS, WIDTH, CAPACITY = 4, 2, 16, 32
 
 def decoder() -> bytes:
     """A step of grouped attention."""
-    inputs = {
+    inputs: dict[str, list[Any]] = {
         "query": ["n", "s", HEADS * WIDTH],
         "key": ["n", "s", KV_HEADS * WIDTH],
         "value": ["n", "s", KV_HEADS * WIDTH],
