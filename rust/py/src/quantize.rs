@@ -148,7 +148,7 @@ pub(crate) fn pack_fp4_weights_for_cuda_moe_gemm<'py>(q_weights: &Bound<'py, PyA
     let py = q_weights.py();
     let array = q_weights.call_method1("astype", ("uint8",))?;
     let array = array.cast::<PyUntypedArray>()?;
-    if N % 2 == 0 && K % 2 == 0 && array.shape() != [N, K / 2] {
+    if N.is_multiple_of(2) && K.is_multiple_of(2) && array.shape() != [N, K / 2] {
         return Err(PyValueError::new_err("q_weights must have shape (N, K / 2)").into());
     }
     let weights = feed::tensor_of_type(array, DType::U8)?;

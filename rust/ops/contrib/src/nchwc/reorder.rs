@@ -47,7 +47,7 @@ fn input(node: &Node, facts: &[Option<&Fact>]) -> Result<Graph> {
     }
     let channels = &dims_of(facts, 0)?[if last { rank - 1 } else { 1 }];
     let Dim::Known(channels) = channels else { base::bail!(InvalidGraph, "the number of channels is not known") };
-    let missing = (*channels as usize).next_multiple_of(block()) as i64 - *channels as i64;
+    let missing = (*channels as usize).next_multiple_of(block()) as i64 - *channels;
     let mut pads = vec![0; 2 * rank];
     pads[rank + 1] = missing;
     let pads = b.ints(&pads)?;
