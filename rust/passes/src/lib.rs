@@ -47,6 +47,7 @@ mod transpose;
 pub use context::Context;
 pub use driver::{Options, optimize};
 pub use level::Level;
+pub use numbers::tensor_of;
 pub use pass::{PASSES, Pass, Rule, table};
 pub use report::Report;
 pub use rewriter::Rewriter;

@@ -23,7 +23,7 @@ pub(crate) fn numbers(t: &Tensor) -> Option<Vec<f64>> {
 ///
 /// # Errors
 /// `Fail` for types that are no floats.
-pub(crate) fn tensor_of(dtype: DType, shape: impl Into<Shape>, elements: &[f64]) -> Result<Tensor> {
+pub fn tensor_of(dtype: DType, shape: impl Into<Shape>, elements: &[f64]) -> Result<Tensor> {
     match dtype {
         DType::F32 => Tensor::from_slice(shape, &elements.iter().map(|&x| x as f32).collect::<Vec<_>>()),
         DType::F64 => Tensor::from_slice(shape, elements),
