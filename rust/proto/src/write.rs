@@ -20,11 +20,13 @@ const ALIGNMENT: u64 = 64;
 /// Alignment of weights of at least [`LARGE`] bytes: a page, so that they can be mapped by themselves.
 const PAGE: u64 = 4096;
 const LARGE: usize = 1 << 20;
+/// The bytes of the longest message that readers of protobuf take.
+const LONGEST: u64 = i32::MAX as u64;
 
 /// Where [`write_model`] puts the weights.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ExternalPolicy {
-    /// All in the model file. Above 2 GiB only readers without protobuf's limit, such as this one, can read it.
+    /// All in the model file, which protobuf then keeps below 2 GiB.
     #[default]
     Inline,
     /// Initializers of at least `threshold` bytes go to the file `name` beside the model. Strings and sparse tensors stay.
@@ -42,8 +44,8 @@ pub enum ExternalPolicy {
 /// it is still borrowed from.
 ///
 /// # Errors
-/// `InvalidArgument` for a name that leads out of the model's folder or is the model's own; `Fail` if a file cannot be written or an
-/// initializer is no valid tensor.
+/// `InvalidArgument` for a name that leads out of the model's folder or is the model's own; `Fail` if a file cannot be written, an
+/// initializer is no valid tensor, or what stays in the model file is longer than protobuf allows.
 pub fn write_model(mut model: ModelProto<'_>, path: &Path, policy: &ExternalPolicy) -> Result<()> {
     let mut weights = None;
     if let (ExternalPolicy::File { name, threshold }, Some(graph)) = (policy, &mut model.graph) {
@@ -59,6 +61,14 @@ pub fn write_model(mut model: ModelProto<'_>, path: &Path, policy: &ExternalPoli
             move_data(tensor, name, file)
         })?;
     }
+    let stays = model.fields_size();
+    ensure!(
+        stays <= LONGEST,
+        Fail,
+        "cannot write '{}': the model file would have {stays} bytes, but protobuf allows {LONGEST}; more initializers must go to a file of \
+         their own",
+        path.display()
+    );
     let mut file = FileSink::create(path)?;
     model.write_fields(&mut file);
     let file = file.complete()?;
@@ -279,6 +289,21 @@ mod tests {
         write_model(model(), &path, &ExternalPolicy::Inline).unwrap();
         assert_eq!(fs::read(&path).unwrap(), model().encode());
         assert_eq!(names(folder.path()), ["m.onnx"]);
+    }
+
+    #[test]
+    fn models_longer_than_protobuf_allows_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        // A hole in a file takes no room on the disk, and a mapping of it none in memory.
+        let hole = folder.path().join("hole");
+        fs::File::create(&hole).unwrap().set_len(LONGEST).unwrap();
+        let mapped = base::file::open(&hole, true).unwrap();
+        let zeros = TensorProto { raw_data: Some(Cow::Borrowed(mapped.bytes().unwrap())), dims: vec![LONGEST as i64], ..bytes("w", 0) };
+        let graph = GraphProto { initializer: vec![zeros], ..Default::default() };
+        let long = ModelProto { graph: Some(Box::new(graph)), ..Default::default() };
+        let e = write_model(long, &folder.path().join("m.onnx"), &ExternalPolicy::Inline).unwrap_err();
+        assert!(e.message().contains("protobuf allows 2147483647; more initializers must go to a file of their own"), "{e}");
+        assert_eq!(names(folder.path()), ["hole"]);
     }
 
     #[test]
