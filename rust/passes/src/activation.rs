@@ -1,6 +1,6 @@
 //! Activations that fused operators apply to their result.
 
-use ir::{Node, ValueId};
+use ir::{Attribute, Node, NodeId, OpKey, Patch, ValueId};
 
 use crate::Context;
 use crate::context::{float, is_microsoft};
@@ -35,6 +35,25 @@ impl Activation {
             _ => Vec::new(),
         };
         Some(Self { name, params, input: node.input(0)?, output: node.output(0)? })
+    }
+
+    /// Lets `node`, of operator `key` then, apply the activation. Both nodes, that one first, are `origins`; `params` are the attributes
+    /// that the operator has for the parameters.
+    pub(crate) fn applied_by(
+        &self,
+        cx: &Context<'_>,
+        origins: [NodeId; 2],
+        node: &Node,
+        key: OpKey,
+        params: impl IntoIterator<Item = (&'static str, Attribute)>,
+    ) -> Patch {
+        let mut attributes = node.attributes.clone();
+        attributes.insert("activation".to_owned(), self.name.into());
+        attributes.extend(params.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let mut patch = Patch::new(cx.graph);
+        let new = patch.node(cx.graph, &origins, key, &node.inputs, attributes, 1);
+        patch.replace(self.output, new[0]);
+        patch
     }
 }
 

@@ -84,10 +84,11 @@ impl<'a> Context<'a> {
         Some((id, self.graph.get_node(id)?))
     }
 
-    /// The inputs of a node that has just two.
+    /// The inputs of a node that has just two. Those of a node that says along which axis the second one stretches, as nodes before
+    /// opset 7 may, are none: rules know how shapes broadcast since.
     pub fn pair(&self, node: &Node) -> Option<(ValueId, ValueId)> {
         match node.inputs[..] {
-            [Some(a), Some(b)] => Some((a, b)),
+            [Some(a), Some(b)] if !node.attributes.contains_key("axis") => Some((a, b)),
             _ => None,
         }
     }

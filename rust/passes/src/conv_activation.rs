@@ -24,15 +24,8 @@ fn rule(cx: &Context<'_>, id: NodeId) -> Result<Option<Patch>> {
         let activation = Activation::of(cx, cx.graph.node(id))?;
         let (conv, node) = open_conv(cx, activation.input).filter(|_| cx.is_private(activation.input))?;
         let fused = cx.oracle.operator(MICROSOFT, "FusedConv")?;
-        let mut attributes = node.attributes.clone();
-        attributes.insert("activation".to_owned(), activation.name.into());
-        if !activation.params.is_empty() {
-            attributes.insert("activation_params".to_owned(), Attribute::Floats(activation.params));
-        }
-        let mut patch = Patch::new(cx.graph);
-        let new = patch.node(cx.graph, &[conv, id], fused, &node.inputs, attributes, 1);
-        patch.replace(activation.output, new[0]);
-        Some(patch)
+        let params = (!activation.params.is_empty()).then(|| ("activation_params", Attribute::Floats(activation.params.clone())));
+        Some(activation.applied_by(cx, [conv, id], node, fused, params))
     };
     Ok(found())
 }

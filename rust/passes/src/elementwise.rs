@@ -5,7 +5,8 @@ use ir::Node;
 /// How many leading inputs of `node` are operands, element by element (with broadcasting); the others are settings of one element.
 /// `None` for operators that are not element-wise.
 pub(crate) fn operands(node: &Node) -> Option<usize> {
-    if !node.key.domain.is_empty() {
+    // Before opset 7 operands were broadcast by other rules.
+    if !node.key.domain.is_empty() || node.attributes.contains_key("broadcast") || (node.is("PRelu") && node.key.since < 7) {
         return None;
     }
     Some(match &*node.key.name {

@@ -25,15 +25,9 @@ fn rule(cx: &Context<'_>, id: NodeId) -> Result<Option<Patch>> {
         cx.dtype(activation.input).filter(|d| matches!(d, DType::F32 | DType::F16 | DType::BF16))?;
         let (gemm, node) = cx.writer(activation.input, "Gemm").filter(|_| cx.is_private(activation.input))?;
         let fused = cx.oracle.operator(MICROSOFT, "FusedGemm")?;
-        let mut attributes = node.attributes.clone();
-        attributes.insert("activation".to_owned(), activation.name.into());
-        for (name, value) in ["activation_alpha", "activation_beta"].into_iter().zip(activation.params) {
-            attributes.insert(name.to_owned(), Attribute::Float(value));
-        }
-        let mut patch = Patch::new(cx.graph);
-        let new = patch.node(cx.graph, &[gemm, id], fused, &node.inputs, attributes, 1);
-        patch.replace(activation.output, new[0]);
-        Some(patch)
+        let params: Vec<Attribute> = activation.params.iter().map(|x| Attribute::Float(*x)).collect();
+        let params = ["activation_alpha", "activation_beta"].into_iter().zip(params);
+        Some(activation.applied_by(cx, [gemm, id], node, fused, params))
     };
     Ok(found())
 }
