@@ -13,13 +13,18 @@ from onnx.backend.test.loader import load_model_tests
 ODD = [0, 1, -1, 2, 7, 64, 2**31, 2**31 - 1, -(2**31), 2**32, 2**40, 2**62, 2**63 - 1, -(2**63)]
 
 
-def models(count: int, seed: int) -> Iterator[bytes]:
-    """As many changed models, those of nodes of all kinds."""
+def models(count: int, seed: int, originals: list[bytes]) -> Iterator[bytes]:
+    """As many models, changed from `originals`."""
     draw = random.Random(seed)
-    originals = suite()
     for _ in range(count):
         original = draw.choice(originals)
-        yield rewired(draw, original) if draw.random() < 0.7 else scrambled(draw, original)
+        match draw.randrange(10):
+            case 0 | 1 | 2:
+                yield scrambled(draw, original)
+            case 3 | 4 | 5:
+                yield rewired(draw, original)
+            case _:
+                yield rebuilt(draw, original)
 
 
 def suite() -> list[bytes]:
@@ -75,6 +80,86 @@ def rewired(draw: random.Random, original: bytes) -> bytes:
                 graph.node.append(node)
     encoded: bytes = model.SerializeToString()
     return encoded
+
+
+def rebuilt(draw: random.Random, original: bytes) -> bytes:
+    """The model with nodes that went or are of another operator, and constants, ports and functions that are not what they were."""
+    model = onnx.ModelProto.FromString(original)
+    for _ in range(draw.randint(1, 3)):
+        graph = draw.choice(list(graphs(model.graph)))
+        if graph.node:
+            node = draw.choice(graph.node)
+            rebuild(draw, model, graph, node)
+    encoded: bytes = model.SerializeToString()
+    return encoded
+
+
+def rebuild(draw: random.Random, model: onnx.ModelProto, graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+    """Changes one thing around `node`, a node of `graph`."""
+    match draw.randrange(12):
+        case 0:
+            graph.node.remove(node)
+        case 1:
+            other = draw.choice(graph.node)
+            node.op_type, node.domain = other.op_type, other.domain
+        case 2 if node.attribute:
+            node.attribute.remove(draw.choice(node.attribute))
+        case 3 if (other := draw.choice(graph.node)).attribute:
+            node.attribute.append(draw.choice(other.attribute))
+        case 4 if graph.initializer:
+            change_tensor(draw, draw.choice(graph.initializer))
+        case 5 if graph.initializer:
+            graph.initializer.append(draw.choice(graph.initializer))
+        case 6 if graph.output:
+            draw.choice(graph.output).name = draw.choice(list(node.output) or [""])
+        case 7:
+            node.input.append(draw.choice(list(node.input) + list(node.output) or [""]))
+        case 8 if node.output:
+            del node.output[draw.randrange(len(node.output)) :]
+        case 9:
+            ports = [*graph.input, *graph.output, *graph.value_info]
+            if ports:
+                port = draw.choice(ports)
+                port.type.CopyFrom(draw.choice(ports).type)
+        case 10:
+            call_itself(model, node)
+        case 11:
+            tensors = [a.t for n in graph.node for a in n.attribute if a.type == onnx.AttributeProto.TENSOR]
+            if tensors:
+                change_tensor(draw, draw.choice(tensors))
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph, and those of its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from graphs(attribute.g)
+
+
+def change_tensor(draw: random.Random, tensor: onnx.TensorProto) -> None:
+    """Makes a constant be of another type or shape, or not the same elements."""
+    match draw.randrange(4):
+        case 0:
+            tensor.data_type = draw.randrange(28)
+        case 1 if tensor.dims:
+            tensor.dims[draw.randrange(len(tensor.dims))] = draw.choice(ODD)
+        case 2:
+            tensor.dims.append(draw.choice([0, 1]))
+        case 3 if tensor.raw_data:
+            count = len(tensor.raw_data)
+            tensor.raw_data = draw.randbytes(count) if count < 1 << 16 else b"\xff" * count
+
+
+def call_itself(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+    """Makes the node a call of a function that consists of it, and so of that call."""
+    node.domain, node.op_type = "again", "Again"
+    function = model.functions.add(domain="again", name="Again", input=node.input, output=node.output)
+    function.node.append(node)
+    function.opset_import.extend(model.opset_import)
+    if all(opset.domain != "again" for opset in model.opset_import):
+        model.opset_import.add(domain="again", version=1)
 
 
 def change_attribute(draw: random.Random, attribute: onnx.AttributeProto) -> None:
