@@ -112,7 +112,8 @@ fn insert_copies(graph: &mut Graph, facts: &mut Facts, target: &Arc<Target>) -> 
             }
         }
     }
-    for v in graph.outputs.iter().copied().collect::<Vec<_>>() {
+    let outputs: Vec<_> = graph.outputs.iter().copied().collect();
+    for v in outputs {
         let is = home.get(&v).copied().unwrap_or(Memory::HOST);
         if !is.is_host() {
             let copy = match copies.get(&(v, Memory::HOST)) {
