@@ -214,7 +214,8 @@ impl<'a, T: Scalar> Epilogue<'a, T> {
     }
 }
 
-/// One tile to be finished: `rows` by `cols` values of `tile` (rows of whole vectors, `ldt` apart), which are lost, become elements `(row, col)` on of product `item`.
+/// One tile to be finished: `rows` by `cols` values of `tile` (rows of whole vectors, `ldt` apart), which are lost, become elements
+/// `(row, col)` on of product `item`.
 /// `c` points to the first of them.
 #[doc(hidden)]
 pub struct Finish<'a, T: Scalar> {
@@ -316,7 +317,8 @@ impl VecFn2 for PlusTimes {
     }
 }
 
-/// Replaces each vector of the tile by what `f` makes of it. No closure, since what is not inlined is not compiled for the instruction set.
+/// Replaces each vector of the tile by what `f` makes of it. No closure, since what is not inlined is not compiled for the instruction
+/// set.
 ///
 /// # Safety
 /// As [`finish_f32`].

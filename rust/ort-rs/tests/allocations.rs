@@ -120,11 +120,11 @@ fn operators_of_known_sizes() {
 /// Values of `shape` that are neither all equal nor all of one sign.
 fn floats(shape: &[usize]) -> Tensor {
     let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i * 37 % 23) as f32 * 0.125 - 1.25).collect();
-    Tensor::from_slice(shape, &values).unwrap()
+    Tensor::from_slice(shape, &values).expect("values fill the shape")
 }
 
 fn ints(v: &[i64]) -> Tensor {
-    Tensor::from_slice([v.len()], v).unwrap()
+    Tensor::from_slice([v.len()], v).expect("values fill the shape")
 }
 
 fn names(dims: &[usize]) -> Vec<String> {

@@ -11,7 +11,7 @@ use ort_rs::{RunOptions, Tensor, Value};
 use testkit::{Builder, model};
 
 fn floats(shape: &[usize]) -> Value {
-    Tensor::zeros(F32, shape).unwrap().into()
+    Tensor::zeros(F32, shape).expect("memory").into()
 }
 
 /// Cancels a run of `m` that is under way.
@@ -21,7 +21,7 @@ fn cancelled(m: Builder, feeds: &[(&str, Value)]) {
         let run = scope.spawn(|| session.run(feeds, &[], &options));
         thread::sleep(Duration::from_millis(20));
         options.cancel.cancel();
-        run.join().unwrap().unwrap_err()
+        run.join().expect("no panic").expect_err("cancelled")
     });
     assert!(error.detail().contains("terminate flag"), "{error}");
     // The session serves on, and stops again.

@@ -13,12 +13,13 @@ const SIZE: usize = 24;
 
 /// A product with weights `w`, a convolution with weights all `w[0]`, and a recurrent net.
 fn network(w: &[f32]) -> Builder {
-    let floats = |shape: &[usize], value: f32| Tensor::from_slice(shape, &vec![value; shape.iter().product()]).unwrap();
+    let floats =
+        |shape: &[usize], value: f32| Tensor::from_slice(shape, &vec![value; shape.iter().product()]).expect("values fill the shape");
     model(21)
         .input("x", F32, &["n", "24"])
-        .constant("w", &Tensor::from_slice([SIZE, SIZE], w).unwrap())
+        .constant("w", &Tensor::from_slice([SIZE, SIZE], w).expect("values fill the shape"))
         .constant("kernel", &floats(&[4, 1, 3], w[0]))
-        .constant("ones", &Tensor::from_slice([1], &[1i64]).unwrap())
+        .constant("ones", &Tensor::from_slice([1], &[1i64]).expect("values fill the shape"))
         .constant("input", &floats(&[1, 4 * SIZE, SIZE], 0.01))
         .constant("state", &floats(&[1, 4 * SIZE, SIZE], w[0]))
         .node("MatMul", &["x", "w"], &["p"])
@@ -32,7 +33,7 @@ fn network(w: &[f32]) -> Builder {
 
 /// What a session says to rows of ones.
 fn results(session: &Session) -> Vec<Vec<f32>> {
-    run(session, &[("x", tensor(&[2, SIZE], &[1f32; 2 * SIZE]))]).unwrap().iter().map(elements::<f32>).collect()
+    run(session, &[("x", tensor(&[2, SIZE], &[1f32; 2 * SIZE]))]).expect("runs").iter().map(elements::<f32>).collect()
 }
 
 // One test: what is counted belongs to the process.

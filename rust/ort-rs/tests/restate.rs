@@ -1,10 +1,12 @@
 //! Saving nodes of old opsets beside one of a newer opset: all become nodes of that, and mean the same.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests fail as tests do.
+
 mod common;
 
 use std::path::Path;
 
-use base::DType::{F16, F32, F64, I64, String as Text};
+use base::DType::{F16, F32, F64, String as Text};
 use base::Strings;
 use common::{environment, run};
 use ort_rs::runtime::{Options, Session, Source};
@@ -41,16 +43,16 @@ fn feeds(session: &Session) -> Vec<(String, Value)> {
             base::Type::Tensor(F16) => Tensor::from_vec(dims, numbers.iter().map(|x| half::f16::from_f32(*x)).collect()),
             _ => Tensor::from_vec(dims, numbers),
         };
-        (port.name.clone(), tensor.unwrap().into())
+        (port.name.clone(), tensor.expect("values fill the shape").into())
     };
     session.inputs().iter().map(value).collect()
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
-    let tensor = value.tensor().unwrap();
+    let tensor = value.tensor().expect("a tensor");
     match tensor.as_ref().strings() {
         Ok(strings) => strings.iter().flat_map(str::bytes).collect(),
-        Err(_) => tensor.as_ref().bytes().unwrap().to_vec(),
+        Err(_) => tensor.as_ref().bytes().expect("bytes").to_vec(),
     }
 }
 

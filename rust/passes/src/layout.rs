@@ -246,9 +246,8 @@ mod tests {
 
     #[test]
     fn padding_lanes_stay_zero() {
-        let text = format!(
-            "{HEAD}\nu: float[12, 3, 3, 3] = ~\nt: float[16, 12, 3, 3] = ~\na = Conv(x, u) {PADS}\nb = Sigmoid(a)\ny = Conv(b, t) {PADS}\n-> y"
-        );
-        check_unchanged(&["layout"], &text);
+        let weights = "u: float[12, 3, 3, 3] = ~\nt: float[16, 12, 3, 3] = ~";
+        let nodes = format!("a = Conv(x, u) {PADS}\nb = Sigmoid(a)\ny = Conv(b, t) {PADS}");
+        check_unchanged(&["layout"], &format!("{HEAD}\n{weights}\n{nodes}\n-> y"));
     }
 }

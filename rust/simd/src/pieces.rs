@@ -26,7 +26,8 @@ mod tests {
     fn a_cancelled_run_leaves_every_long_slice() {
         const LEN: usize = 8 * PIECE;
         let x = vec![1f32; LEN];
-        let works: [&dyn Fn(&mut [f32]); 12] = [
+        type Work<'a> = &'a dyn Fn(&mut [f32]);
+        let works: [Work<'_>; 12] = [
             &|y| crate::map(math::Exp, &x, y),
             &|y| crate::map_in_place(math::Exp, y),
             &|y| crate::zip(math::Max, &x, &x, y),
@@ -43,7 +44,13 @@ mod tests {
         let cancel = Cancel::new();
         for (i, work) in works.iter().enumerate() {
             let mut y = vec![0f32; LEN];
-            let mut run = || under(&cancel, || interruptible(|| Ok(work(&mut y))));
+            let mut run = || {
+                let work = || {
+                    work(&mut y);
+                    Ok(())
+                };
+                under(&cancel, || interruptible(work))
+            };
             cancel.reset();
             assert!(run().is_ok(), "{i}");
             cancel.cancel();
