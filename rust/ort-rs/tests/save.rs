@@ -36,9 +36,10 @@ fn a_saved_model_gives_the_same() {
 
 #[test]
 fn a_saved_model_has_no_private_operators() {
-    let w = Tensor::from_slice([4, 2, 1, 1], &[0.5f32, -1., 2., 0.25, 1., 1., -3., 0.]).unwrap();
+    let weights: Vec<f32> = (0..24).map(|i| ((i * 7) % 11) as f32 * 0.25 - 1.).collect();
+    let w = Tensor::from_slice([4, 2, 1, 3], &weights).unwrap();
     let m = model(21).input("x", F32, &["n", "2", "h", "w"]).constant("w", &w);
-    let v = Tensor::from_slice([1, 4, 1, 1], &[1f32, -1., 0.5, 2.]).unwrap();
+    let v = Tensor::from_slice([1, 4, 1, 3], &weights[..12]).unwrap();
     let m = m.constant("v", &v).node("Conv", &["x", "w"], &["c"]).node("Relu", &["c"], &["r"]);
     let m = m.node("Conv", &["r", "v"], &["y"]).output("y");
     let folder = tempfile::tempdir().unwrap();
@@ -49,7 +50,7 @@ fn a_saved_model_has_no_private_operators() {
     let plain = Options { level: ort_rs::Level::Disabled, ..Options::default() };
     let second = Session::load(&environment(), Source::File(&path), plain).unwrap();
     assert!(!second.graph_text().contains("ai.ort_rs"), "{}", second.graph_text());
-    let feeds = [("x", tensor(&[1, 2, 1, 2], &[1f32, 2., -3., 4.]))];
+    let feeds = [("x", tensor(&[1, 2, 1, 6], &[1f32, 2., -3., 4., 0., -1., 5., 6., -2., 3., 1., 1.]))];
     let (a, b) = (run(&first, &feeds).unwrap(), run(&second, &feeds).unwrap());
     assert_eq!(elements::<f32>(&a[0]), elements::<f32>(&b[0]));
 }

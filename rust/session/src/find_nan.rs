@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::{DType, Result, Tensor, TensorRef, Value};
+use base::{DType, Layout, Result, Tensor, TensorRef, Value};
 use exec::{Observer, Ran};
 use ir::ValueId;
 
@@ -52,6 +52,9 @@ impl Statistics {
     pub fn of(tensor: TensorRef<'_>) -> Result<Option<Self>> {
         if !tensor.memory().is_host() || !matches!(tensor.dtype(), DType::F32 | DType::F64 | DType::F16 | DType::BF16) {
             return Ok(None);
+        }
+        if let Layout::Blocked(block) = tensor.layout() {
+            return Ok(Some(Self::count(in_blocks(tensor, usize::from(*block))?.map(f64::from))));
         }
         // A copy has its elements one after the other, and no padding between.
         let dense = Tensor::copy_of(tensor)?;
@@ -106,6 +109,18 @@ impl fmt::Display for BadNode {
         writeln!(f, "  output '{}': {}", self.output, self.statistics)?;
         self.inputs.iter().try_for_each(|(name, statistics)| writeln!(f, "  input '{name}': {statistics}"))
     }
+}
+
+/// The elements of a tensor of `f32` whose channels lie in blocks; lanes of no channel are none.
+///
+/// # Errors
+/// `Fail` for other types.
+fn in_blocks(tensor: TensorRef<'_>, block: usize) -> Result<impl Iterator<Item = f32> + '_> {
+    let channels = tensor.shape().get(1).copied().unwrap_or(1);
+    let plane: usize = tensor.shape().iter().skip(2).product();
+    let channel = move |i: usize| i / (plane * block) % channels.div_ceil(block) * block + i % block;
+    let stored = tensor.stored::<f32>()?.iter().enumerate();
+    Ok(stored.filter(move |(i, _)| channel(*i) < channels).map(|(_, x)| *x))
 }
 
 impl Session {
@@ -176,5 +191,20 @@ impl Search {
                 inputs: inputs.collect(),
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_of_no_channel_are_no_elements() {
+        // Two positions of three channels in blocks of eight.
+        let stored: Vec<f32> = (0..16).map(|i| if i % 8 < 3 { i as f32 } else { f32::NAN }).collect();
+        let flat = Tensor::from_slice([16], &stored).unwrap();
+        let blocked = Tensor::new(DType::F32, [1, 3, 1, 2].into(), Layout::Blocked(8), flat.buffer().clone(), 0).unwrap();
+        let statistics = Statistics::of(blocked.as_ref()).unwrap().unwrap();
+        assert_eq!(statistics, Statistics { elements: 6, nan: 0, infinite: 0, min: 0.0, max: 10.0, mean: 5.0 });
     }
 }
