@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any, final, overload
+from typing import Any, Self, final, overload
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -649,6 +649,8 @@ class Session:
     """What a session can do once it has a model."""
 
     def __init__(self, enable_fallback: bool = True) -> None: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any) -> Self: ...
     def run(
         self,
         output_names: Sequence[str] | None,
@@ -662,14 +664,15 @@ class Session:
         Raises `RunTimeout` when the run is not over after `timeout` seconds. Ctrl-C ends it too. The session can be used afterwards.
         """
     @overload
-    def run_async(self, output_names: Mapping[str, Any]) -> Coroutine[Any, Any, list[Any]]:
+    def run_async(self, output_names: Mapping[str, Any], input_feed: None = None) -> Coroutine[Any, Any, list[Any]]:
         """Give a coroutine that runs the model on values by name and gives all outputs; cancelling its task ends the run."""
     @overload
     def run_async(
         self,
         output_names: Sequence[str] | None,
         input_feed: Mapping[str, Any],
-        *,
+        callback: None = None,
+        user_data: None = None,
         run_options: RunOptions | None = None,
     ) -> Coroutine[Any, Any, list[Any]]:
         """Give a coroutine that runs the model on values by name and gives those that are named; cancelling its task ends the run."""
@@ -788,7 +791,6 @@ class Session:
     @property
     def _sess(self) -> CoreSession: ...
 
-@disjoint_base
 class InferenceSession(Session):
     """A model, ready to run; from any number of threads at once.
 

@@ -261,7 +261,7 @@ def test_libraries_of_operators_are_refused(tmp_path: Path) -> None:
     assert_same(lambda ort: ort.SessionOptions().register_custom_ops_library("/nowhere/lib.so"), text=False)
     library = tmp_path / "lib.so"
     library.write_bytes(b"")
-    with pytest.raises(native.Fail, match="write them in Python or Rust"):
+    with pytest.raises(native.Fail, match=r"write them in Python with the decorator ort_rs\.custom_op, or in Rust"):
         ort_rs.SessionOptions().register_custom_ops_library(str(library))
 
 

@@ -204,10 +204,11 @@ impl Heap {
     }
 
     fn layout(len: usize, zeroed: bool) -> Option<Alloc> {
-        if !zeroed {
+        if !zeroed || len < LARGE {
             return Alloc::from_size_align(len, ALIGNMENT).ok();
         }
-        // The system has zeroed pages at hand, but takes no wish for their alignment: asked for it, the library would write every zero itself.
+        // The system has zeroed pages at hand, but takes no wish for their alignment: asked for it, the library would write every zero
+        // itself.
         Alloc::from_size_align(len.checked_add(ALIGNMENT)?, align_of::<usize>()).ok()
     }
 
@@ -222,6 +223,9 @@ impl Heap {
         unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
     }
 }
+
+/// From so many bytes on, allocators hand out pages of the system and give them back at once: the most that glibc keeps is 32 MiB.
+const LARGE: usize = 33 << 20;
 
 #[repr(align(64))]
 struct Aligned;

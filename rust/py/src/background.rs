@@ -8,6 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use ort_rs::runtime::threads::Threads;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyCFunction;
 
 use crate::error::{Result, runtime_error};
 
@@ -22,6 +25,7 @@ struct Crew {
     process: u32,
     state: Mutex<State>,
     work: Condvar,
+    told: Condvar,
 }
 
 #[derive(Default)]
@@ -29,6 +33,9 @@ struct State {
     jobs: VecDeque<Job>,
     workers: usize,
     idle: usize,
+    /// How many jobs are telling Python what came of them, and whether no more may.
+    telling: usize,
+    closed: bool,
 }
 
 /// The crew of this process, once there is work. A child leaves that of its parent alone: a lock there may be closed for ever.
@@ -41,7 +48,7 @@ fn crew() -> &'static Crew {
     if let Some(crew) = unsafe { old.as_ref() }.filter(|crew| crew.process == process) {
         return crew;
     }
-    let new = Box::into_raw(Box::new(Crew { process, state: Mutex::default(), work: Condvar::new() }));
+    let new = Box::into_raw(Box::new(Crew { process, state: Mutex::default(), work: Condvar::new(), told: Condvar::new() }));
     match CREW.compare_exchange(old, new, AcqRel, Acquire) {
         // SAFETY: crews are never freed once they are stored.
         Ok(_) => unsafe { &*new },
@@ -104,5 +111,43 @@ pub(crate) fn spawn(job: Job) -> Result<()> {
             return Err(runtime_error(format!("no thread could be started: {e}")));
         }
     }
+    Ok(())
+}
+
+/// Calls `f`, which enters the interpreter, unless that is about to end.
+pub(crate) fn tell(f: impl FnOnce()) {
+    let crew = crew();
+    {
+        let mut state = crew.state();
+        if state.closed {
+            return;
+        }
+        state.telling += 1;
+    }
+    f();
+    crew.state().telling -= 1;
+    crew.told.notify_all();
+}
+
+/// Lets no more jobs enter the interpreter, and waits for those that have: a thread that holds it while it ends brings the process down.
+fn close() {
+    let crew = crew();
+    let mut state = crew.state();
+    state.closed = true;
+    while state.telling > 0 {
+        state = crew.told.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// Has [`close`] called before the interpreter ends.
+///
+/// # Errors
+/// Those of Python.
+pub(crate) fn close_at_exit(py: Python<'_>) -> PyResult<()> {
+    static REGISTERED: PyOnceLock<()> = PyOnceLock::new();
+    REGISTERED.get_or_try_init(py, || {
+        let at_exit = PyCFunction::new_closure(py, None, None, |arguments, _| arguments.py().detach(close))?;
+        py.import("atexit")?.call_method1("register", (at_exit,)).map(drop)
+    })?;
     Ok(())
 }

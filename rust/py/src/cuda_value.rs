@@ -62,9 +62,9 @@ pub(crate) fn zeros(memory: Memory, dtype: DType, shape: Shape) -> Result<Tensor
 ///
 /// # Errors
 /// `RuntimeError` with what the driver says.
-pub(crate) fn on_host(tensor: &Tensor) -> Result<Tensor> {
+pub(crate) fn on_host(tensor: Tensor) -> Result<Tensor> {
     if tensor.memory().is_host() {
-        return Ok(tensor.clone());
+        return Ok(tensor);
     }
     commons(tensor.memory())?.to_host(tensor.as_ref()).map_err(|e| runtime_error(e.message()))
 }
@@ -80,7 +80,7 @@ pub(crate) unsafe fn overwrite(target: &Tensor, source: &Tensor) -> Result<()> {
     let (from, to) = (source.memory(), target.memory());
     if from != to && !from.is_host() && !to.is_host() {
         // From one device to another by way of the host.
-        let source = on_host(source)?;
+        let source = on_host(source.clone())?;
         // SAFETY: as the caller says.
         return unsafe { overwrite(target, &source) };
     }

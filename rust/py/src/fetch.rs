@@ -36,7 +36,7 @@ pub(crate) fn array<'py>(py: Python<'py>, tensor: Tensor) -> Result<Bound<'py, P
     if tensor.dtype() == DType::String || tensor.dtype().is_packed() {
         return view(py, &tensor, true);
     }
-    let tensor = owned(cuda_value::on_host(&tensor)?)?;
+    let tensor = owned(cuda_value::on_host(tensor)?)?;
     view(py, &tensor, true)
 }
 

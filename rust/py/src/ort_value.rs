@@ -410,7 +410,7 @@ impl OrtValue {
     fn numpy<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
         match &self.value {
             Value::Tensor(tensor) if tensor.memory().is_host() => fetch::view(py, tensor, self.writable),
-            Value::Tensor(tensor) => fetch::view(py, &cuda_value::on_host(tensor)?, true),
+            Value::Tensor(tensor) => fetch::view(py, &cuda_value::on_host(tensor.clone())?, true),
             _ => Err(runtime_error("Only OrtValues that are Tensors are convertible to Numpy objects")),
         }
     }
@@ -440,7 +440,7 @@ impl OrtValue {
         let here = self.__dlpack_device__();
         match dl_device {
             Some(wanted) if wanted == dlpack::CPU && wanted != here && copy != Some(false) => {
-                dlpack::lend(py, &cuda_value::on_host(self.tensor()?)?)
+                dlpack::lend(py, &cuda_value::on_host(self.tensor()?.clone())?)
             }
             Some(wanted) if wanted != here => {
                 let text = format!("the tensor lies on device {here:?} of DLPack, not on {wanted:?}");

@@ -79,17 +79,20 @@ fn spawn(
     callback: &Bound<'_, PyAny>,
     end: impl FnOnce(Python<'_>, ort_rs::Result<Vec<Value>>, &Bound<'_, PyAny>) -> PyResult<()> + Send + 'static,
 ) -> Result<()> {
+    background::close_at_exit(callback.py())?;
     let callback = callback.clone().unbind();
     background::spawn(Box::new(move || {
         let outcome = loaded.answer(&request);
-        // An interpreter that is going away takes no calls any more.
-        Python::try_attach(|py| {
-            // What was fed may hold objects of Python.
-            drop((request, loaded));
-            let callback = callback.into_bound(py);
-            if let Err(e) = end(py, outcome, &callback) {
-                e.write_unraisable(py, Some(&callback));
-            }
+        background::tell(|| {
+            // An interpreter that is going away takes no calls any more.
+            Python::try_attach(|py| {
+                // What was fed may hold objects of Python.
+                drop((request, loaded));
+                let callback = callback.into_bound(py);
+                if let Err(e) = end(py, outcome, &callback) {
+                    e.write_unraisable(py, Some(&callback));
+                }
+            });
         });
     }))
 }

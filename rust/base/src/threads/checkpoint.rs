@@ -1,8 +1,8 @@
 //! Leaving a long computation from its middle once its run is cancelled.
 //!
-//! Chunks of a region are short where work can be cut. A sort, one row as long as memory or one window as large as a picture cannot, or lies
-//! deep in code that computes and knows of no errors. It passes checkpoints: once the run is cancelled, the next one unwinds
-//! to whoever started the kernel, through regions as a panic does. No message is printed, and nothing else of a panic happens.
+//! Chunks of a region are short where work can be cut. A sort, one row as long as memory or one window as large as a picture cannot, or
+//! lies deep in code that computes and knows of no errors. It passes checkpoints: once the run is cancelled, the next one unwinds to
+//! whoever started the kernel, through regions as a panic does. No message is printed, and nothing else of a panic happens.
 
 use std::cell::Cell;
 use std::ops::Range;
