@@ -120,12 +120,12 @@ fn bytes_of(tensor: &Tensor) -> usize {
 pub(crate) struct Homes(SmallVec<[(u32, usize); 4]>);
 
 impl Homes {
-    /// Finds the fetches whose values can be made in their destinations: `roots` names the slot that each fetch gets its buffer from.
+    /// Finds the fetches whose values can be made in their destinations: `root_of` gives the slot that a fetch gets its buffer from.
     /// Memory that feeds or other destinations share is written only when everything has run.
-    pub(crate) fn new(roots: &[Option<u32>], destinations: &[Option<&Destination>], feeds: &[&Tensor]) -> Self {
+    pub(crate) fn new(root_of: impl Fn(usize) -> Option<u32>, destinations: &[Option<&Destination>], feeds: &[&Tensor]) -> Self {
         let mut homes = SmallVec::new();
         for (i, destination) in destinations.iter().enumerate() {
-            let (Some(destination), Some(root)) = (destination, roots.get(i).copied().flatten()) else { continue };
+            let (Some(destination), Some(root)) = (destination, root_of(i)) else { continue };
             let others = destinations.iter().enumerate().filter(|(j, _)| *j != i).filter_map(|(_, d)| *d);
             let shared = others.filter_map(Destination::tensor).chain(feeds.iter().copied()).any(|t| destination.overlaps(t));
             if !shared && homes.iter().all(|(slot, _): &(u32, usize)| *slot != root) {

@@ -26,7 +26,7 @@ pub struct Plan {
     /// The slot of each fetched value.
     pub(crate) fetches: Vec<u32>,
     /// Feeds that some step reads that does not just copy them.
-    pub(crate) read_in_place: Vec<u32>,
+    pub(crate) read_in_place: HashSet<u32>,
     /// The providers of the steps that keep something for a run, by their place in the target.
     pub(crate) devices: Vec<usize>,
     /// Memory that values take turns in.
@@ -37,8 +37,8 @@ pub struct Plan {
     pub(crate) symbols: usize,
     /// What stands in for them while the plan is made.
     pub(crate) numbers: Numbers,
-    /// The slot from which each fetched value has its buffer, where that is made during the run.
-    pub(crate) roots: Vec<Option<u32>>,
+    /// What [`root`](Self::root) gives.
+    roots: Vec<Option<u32>>,
     /// For each step, the wave that it belongs to; none where steps run one after the other.
     pub(crate) waves: Vec<usize>,
     /// For each segment, the symbols that the sizes in it speak of.
@@ -142,7 +142,7 @@ impl Plan {
             slots: draft.slots,
             feeds: draft.feeds,
             fetches,
-            read_in_place: Vec::new(),
+            read_in_place: HashSet::new(),
             devices: Vec::new(),
             blocks: Vec::new(),
             segments: draft.segments,
@@ -153,9 +153,9 @@ impl Plan {
             speaks_of: Vec::new(),
         };
         assign(program, &mut plan)?;
-        plan.read_in_place = plan.read_in_place();
+        plan.read_in_place = plan.find_read_in_place();
         plan.devices = program.devices(plan.steps.iter().map(|s| s.node))?;
-        plan.roots = plan.roots();
+        plan.roots = plan.find_roots();
         plan.speaks_of = (0..plan.segments.len()).map(|i| plan.symbols_in(program, i)).collect::<Result<_>>()?;
         Ok(plan)
     }
@@ -163,44 +163,33 @@ impl Plan {
 
 impl Plan {
     /// The feeds that a step reads that does not just copy them.
-    fn read_in_place(&self) -> Vec<u32> {
+    fn find_read_in_place(&self) -> HashSet<u32> {
         let reading = self.steps.iter().filter(|s| s.copies_to.is_none());
         let read: HashSet<u32> = reading.flat_map(|s| s.wires.inputs.iter().flatten().copied()).collect();
         self.feeds.iter().copied().filter(|slot| read.contains(slot)).collect()
     }
 
-    /// The slot that `slot` has its buffer from, all of it.
+    /// The slot that `slot` has its buffer from, all of it, where that is made during the run.
     pub(crate) fn root(&self, slot: u32) -> Option<u32> {
-        match self.slots[slot as usize].storage {
-            Storage::Own | Storage::Free => Some(slot),
-            Storage::Over(input) => self.root(input),
-            // Parts of a value are no buffers of their own, and whole ones are seen under another shape only.
-            Storage::Shared => {
-                let step = self.steps.iter().find(|s| s.wires.outputs.contains(&Some(slot)))?;
-                self.root(step.wires.inputs.first().copied().flatten()?)
-            }
-            _ => None,
-        }
+        self.roots[slot as usize]
     }
 
-    /// For each fetch, the slot that it has its buffer from, all of it.
-    fn roots(&self) -> Vec<Option<u32>> {
-        let sharing = self.steps.iter().filter(|s| s.action == Action::Share);
-        let sources = sharing.flat_map(|s| s.wires.outputs.iter().flatten().map(|o| (*o, s.wires.inputs.first().copied().flatten())));
-        let sources: HashMap<u32, Option<u32>> = sources.collect();
-        let root = |slot: u32| {
-            let mut at = slot;
-            loop {
-                at = match self.slots[at as usize].storage {
-                    Storage::Own | Storage::Free => return Some(at),
-                    Storage::Over(input) => input,
+    /// The roots of all slots.
+    fn find_roots(&self) -> Vec<Option<u32>> {
+        let mut roots = vec![None; self.slots.len()];
+        for step in &self.steps {
+            for slot in step.wires.outputs.iter().flatten() {
+                let of = |input: u32| roots[input as usize];
+                roots[*slot as usize] = match self.slots[*slot as usize].storage {
+                    Storage::Own | Storage::Free => Some(*slot),
+                    Storage::Over(input) => of(input),
                     // Parts of a value are no buffers of their own, and whole ones are seen under another shape only.
-                    Storage::Shared => sources.get(&at).copied().flatten()?,
-                    _ => return None,
-                }
+                    Storage::Shared => step.wires.inputs.first().copied().flatten().and_then(of),
+                    _ => None,
+                };
             }
-        };
-        self.fetches.iter().map(|slot| root(*slot)).collect()
+        }
+        roots
     }
 
     /// What segment `i` consists of.

@@ -153,7 +153,7 @@ impl Walk<'_> {
                 tensors_of(value, &mut feeds);
             }
         }
-        Homes::new(&plan.roots, self.destinations, &feeds)
+        Homes::new(|fetch| plan.root(*plan.fetches.get(fetch)?), self.destinations, &feeds)
     }
 
     fn feed(&mut self, feeds: impl IntoIterator<Item = Value>) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use base::threads::parallel_for;
+
 use crate::memory::padded;
 use crate::panels::{RowPanels, TileShape};
 use crate::scalar::Scalar;
@@ -170,7 +172,51 @@ impl Blocking {
     }
 }
 
+/// The panels and products worked on together.
+pub(crate) struct Block {
+    pub(crate) items: Range<usize>,
+    pub(crate) rows: Range<usize>,
+    pub(crate) cols: Range<usize>,
+}
+
+/// What is done with the blocks of a batch of products.
+pub(crate) trait Work: Sync {
+    /// Packs row panels of the products `items`, where they are not packed.
+    fn pack_a(&self, items: &Range<usize>, rows: &Range<usize>);
+
+    /// Packs column panels of the products `items`, where they are not packed.
+    fn pack_b(&self, items: &Range<usize>, cols: &Range<usize>);
+
+    /// Computes some tiles of product `item` of a block: row panels by column panels.
+    fn compute(&self, block: &Block, item: usize, rows: Range<usize>, cols: Range<usize>);
+}
+
+impl Blocking {
+    /// Does `work` for `count` products: block by block, the tiles of each spread over threads.
+    pub(crate) fn walk(&self, count: usize, work: &impl Work) {
+        for items in blocks(count, self.items) {
+            for cols in blocks(self.cols, self.col_block) {
+                work.pack_b(&items, &cols);
+                for rows in blocks(self.rows.count, self.row_block) {
+                    work.pack_a(&items, &rows);
+                    self.spread(&Block { items: items.clone(), rows, cols: cols.clone() }, work);
+                }
+            }
+        }
+    }
+
+    fn spread(&self, block: &Block, work: &impl Work) {
+        let (down, across) = (block.rows.len().div_ceil(self.chunk_rows), block.cols.len().div_ceil(self.chunk_cols));
+        parallel_for(block.items.len() * down * across, &|chunk| {
+            let (item, chunk) = (block.items.start + chunk / (down * across), chunk % (down * across));
+            let (col, row) = (block.cols.start + chunk / down * self.chunk_cols, block.rows.start + chunk % down * self.chunk_rows);
+            let (rows, cols) = (row..block.rows.end.min(row + self.chunk_rows), col..block.cols.end.min(col + self.chunk_cols));
+            work.compute(block, item, rows, cols);
+        });
+    }
+}
+
 /// Cuts `0..len` into blocks of `block`.
-pub(crate) fn blocks(len: usize, block: usize) -> impl Iterator<Item = Range<usize>> {
+fn blocks(len: usize, block: usize) -> impl Iterator<Item = Range<usize>> {
     (0..len).step_by(block.max(1)).map(move |start| start..len.min(start + block))
 }

@@ -10,17 +10,16 @@ use pyo3::types::{PyBytes, PyDict, PyList, PySequence};
 
 use crate::assignment::{self, OrtEpAssignedSubgraph};
 use crate::device::OrtDevice;
-use crate::ep_device::{OrtEpDevice, get_ep_devices};
+use crate::ep_device::OrtEpDevice;
 use crate::error::{Result, runtime_error};
 use crate::io_binding::SessionIOBinding;
-use crate::loaded::{Loaded, node_args};
+use crate::loaded::{Loaded, memory_infos, node_args};
 use crate::memory_info::OrtMemoryInfo;
 use crate::node_arg::{ModelMetadata, NodeArg};
 use crate::origin::Origin;
 use crate::ort_value::OrtValue;
 use crate::ort_value_vector::OrtValueVector;
 use crate::run_options::RunOptions;
-use crate::session::run_on_vectors;
 use crate::session_options::SessionOptions;
 use crate::{model_config, run_async, tuning};
 
@@ -144,20 +143,19 @@ impl CoreSession {
     /// The memory that each input is read from.
     #[getter]
     fn input_meminfos(&self) -> Vec<OrtMemoryInfo> {
-        self.loaded().core.inputs().iter().map(|_| OrtMemoryInfo::cpu()).collect()
+        memory_infos(self.loaded().core.inputs())
     }
 
     /// The memory that each output is written to.
     #[getter]
     fn output_meminfos(&self) -> Vec<OrtMemoryInfo> {
-        self.loaded().core.outputs().iter().map(|_| OrtMemoryInfo::cpu()).collect()
+        memory_infos(self.loaded().core.outputs())
     }
 
     /// The provider's device that reads each input.
     #[getter]
     fn input_epdevices(&self, py: Python<'_>) -> Result<Vec<Option<Py<OrtEpDevice>>>> {
-        let device = get_ep_devices(py)?.pop();
-        Ok(self.loaded().core.inputs().iter().map(|_| device.as_ref().map(|d| d.clone_ref(py))).collect())
+        self.loaded().input_ep_devices(py)
     }
 
     /// When the profile of the session began, in nanoseconds since the epoch; 0 when there is none.
@@ -168,8 +166,7 @@ impl CoreSession {
 
     /// Ends the profile of the session and gives the path of its file; empty when there is none, or when it has ended before.
     fn end_profiling(&self) -> Result<String> {
-        let path = self.loaded().core.end_profiling()?;
-        Ok(path.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default())
+        self.loaded().end_profiling()
     }
 
     /// The names of the providers, in order of preference; none before `initialize_session`.
@@ -260,7 +257,7 @@ impl CoreSession {
         fetches: &Bound<'_, OrtValueVector>,
         fetch_devices: Vec<OrtDevice>,
     ) -> Result<()> {
-        run_on_vectors(&*self.ready()?, run_options, &feed_names, feeds, fetch_names, fetches, &fetch_devices)
+        self.ready()?.run_on_vectors(run_options, &feed_names, feeds, fetch_names, fetches, &fetch_devices)
     }
 
     /// Runs the model on what is bound.
@@ -277,7 +274,7 @@ impl CoreSession {
 
     /// Changes options of providers while the session lives; `RuntimeError` without any. The CPU has none and ignores them.
     fn set_ep_dynamic_options(&self, options: BTreeMap<String, String>) -> Result<()> {
-        if options.is_empty() { Err(runtime_error("No options were provided")) } else { Ok(()) }
+        tuning::check_dynamic_options(&options)
     }
 
     /// What providers have found to be fastest: nothing.

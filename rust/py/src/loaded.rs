@@ -8,11 +8,15 @@ use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PySequence, PyString};
 
+use crate::device::OrtDevice;
 use crate::environment::threads;
+use crate::ep_device::{OrtEpDevice, get_ep_devices};
 use crate::error::{Failure, ModelLoadCanceled, Result};
+use crate::memory_info::OrtMemoryInfo;
 use crate::node_arg::NodeArg;
 use crate::origin::Origin;
 use crate::ort_value::OrtValue;
+use crate::ort_value_vector::OrtValueVector;
 use crate::run_options::RunOptions;
 use crate::session_options::SessionOptions;
 use crate::{cuda_libraries, feed, fetch, interrupt};
@@ -97,6 +101,53 @@ impl Loaded {
             dict.set_item(name, options)?;
         }
         Ok(dict)
+    }
+
+    /// The provider's device that reads each input.
+    ///
+    /// # Errors
+    /// Those of Python.
+    pub(crate) fn input_ep_devices(&self, py: Python<'_>) -> Result<Vec<Option<Py<OrtEpDevice>>>> {
+        let device = get_ep_devices(py)?.pop();
+        Ok(self.core.inputs().iter().map(|_| device.as_ref().map(|d| d.clone_ref(py))).collect())
+    }
+
+    /// Ends the profile of the session and gives the path of its file; empty when there is none, or when it has ended before.
+    ///
+    /// # Errors
+    /// `Fail` when the file cannot be written.
+    pub(crate) fn end_profiling(&self) -> Result<String> {
+        let path = self.core.end_profiling()?;
+        Ok(path.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default())
+    }
+
+    /// Runs the model on the values `feeds`, called `feed_names`, and puts those called `fetch_names` into the list `fetches`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when there are more names than values, or fewer; those of the run.
+    pub(crate) fn run_on_vectors(
+        &self,
+        run_options: &Bound<'_, RunOptions>,
+        feed_names: &[String],
+        feeds: &Bound<'_, OrtValueVector>,
+        fetch_names: &Bound<'_, PyAny>,
+        fetches: &Bound<'_, OrtValueVector>,
+        fetch_devices: &[OrtDevice],
+    ) -> Result<()> {
+        let py = run_options.py();
+        let memories = fetch_devices.iter().map(|device| device.memory("keep results")).collect::<Result<Vec<_>>>()?;
+        let (names, given) = (feed_names.len(), feeds.get().values().len());
+        if names != given {
+            let text = format!("feed names has {names} elements, but feed has {given} elements.");
+            return Err(Error::new(ErrorKind::InvalidArgument, text).into());
+        }
+        let feed = PyDict::new(py);
+        for (name, value) in feed_names.iter().zip(feeds.get().shared(py)) {
+            feed.set_item(name, value)?;
+        }
+        let values = self.run_on_values(py, Some(fetch_names), &feed, Some(run_options), None, &memories)?;
+        *fetches.get().values() = values;
+        Ok(())
     }
 
     /// What a run on `input_feed` for `output_names` takes.
@@ -272,6 +323,11 @@ pub(crate) fn objects(py: Python<'_>, values: Vec<Value>) -> Result<Bound<'_, Py
 /// What Python sees of `ports`.
 pub(crate) fn node_args(ports: &[Port]) -> Vec<NodeArg> {
     ports.iter().cloned().map(NodeArg).collect()
+}
+
+/// The memory that each of `ports` is read from or written to.
+pub(crate) fn memory_infos(ports: &[Port]) -> Vec<OrtMemoryInfo> {
+    ports.iter().map(|_| OrtMemoryInfo::cpu()).collect()
 }
 
 /// The names that are asked for; none when they are those of all outputs in order.

@@ -12,11 +12,11 @@ use crate::assignment::{self, OrtEpAssignedSubgraph};
 use crate::core_session::CoreSession;
 use crate::device::OrtDevice;
 use crate::environment::environment;
-use crate::ep_device::{OrtEpDevice, get_ep_devices};
+use crate::ep_device::OrtEpDevice;
 use crate::error::{Result, runtime_error};
 use crate::insight::{self, BadNode, Explanation, MemoryUse, Spending};
 use crate::io_binding::IOBinding;
-use crate::loaded::{Loaded, node_args};
+use crate::loaded::{Loaded, memory_infos, node_args};
 use crate::memory_info::OrtMemoryInfo;
 use crate::node_arg::{ModelMetadata, NodeArg};
 use crate::origin::Origin;
@@ -164,7 +164,7 @@ impl Session {
         fetches: &Bound<'_, OrtValueVector>,
         fetch_devices: Vec<OrtDevice>,
     ) -> Result<()> {
-        run_on_vectors(&*self.loaded()?, run_options, &feed_names, feeds, fetch_names, fetches, &fetch_devices)
+        self.loaded()?.run_on_vectors(run_options, &feed_names, feeds, fetch_names, fetches, &fetch_devices)
     }
 
     /// Runs the model on what is bound to its inputs, and writes to what is bound to its outputs.
@@ -184,8 +184,7 @@ impl Session {
 
     /// Ends the profile of the session and gives the path of its file; empty when there is none, or when it has ended before.
     fn end_profiling(&self) -> Result<String> {
-        let path = self.loaded()?.core.end_profiling()?;
-        Ok(path.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default())
+        self.loaded()?.end_profiling()
     }
 
     /// When the profile of the session began, in nanoseconds since the epoch; 0 when there is none.
@@ -215,18 +214,17 @@ impl Session {
 
     /// The memory that each input is read from.
     fn get_input_memory_infos(&self) -> Result<Vec<OrtMemoryInfo>> {
-        Ok(self.loaded()?.core.inputs().iter().map(|_| OrtMemoryInfo::cpu()).collect())
+        Ok(memory_infos(self.loaded()?.core.inputs()))
     }
 
     /// The memory that each output is written to.
     fn get_output_memory_infos(&self) -> Result<Vec<OrtMemoryInfo>> {
-        Ok(self.loaded()?.core.outputs().iter().map(|_| OrtMemoryInfo::cpu()).collect())
+        Ok(memory_infos(self.loaded()?.core.outputs()))
     }
 
     /// The provider's device that reads each input.
     fn get_input_epdevices(&self, py: Python<'_>) -> Result<Vec<Option<Py<OrtEpDevice>>>> {
-        let device = get_ep_devices(py)?.pop();
-        Ok(self.loaded()?.core.inputs().iter().map(|_| device.as_ref().map(|d| d.clone_ref(py))).collect())
+        self.loaded()?.input_ep_devices(py)
     }
 
     /// What the model says of itself.
@@ -304,7 +302,7 @@ impl Session {
     /// Changes options of providers while the session lives; `RuntimeError` without any. The CPU has none and ignores them.
     fn set_ep_dynamic_options(&self, options: BTreeMap<String, String>) -> Result<()> {
         self.loaded()?;
-        if options.is_empty() { Err(runtime_error("No options were provided")) } else { Ok(()) }
+        tuning::check_dynamic_options(&options)
     }
 
     /// What providers have found to be fastest; the CPU measures nothing while a model runs, so there is nothing.
@@ -435,33 +433,4 @@ impl InferenceSession {
         session.hold(Loaded::load(py, origin, options, providers)?);
         Ok(())
     }
-}
-
-/// Runs `loaded` on the values `feeds`, called `feed_names`, and puts those called `fetch_names` into the list `fetches`.
-///
-/// # Errors
-/// `InvalidArgument` when there are more names than values, or fewer; those of the run.
-pub(crate) fn run_on_vectors(
-    loaded: &Loaded,
-    run_options: &Bound<'_, RunOptions>,
-    feed_names: &[String],
-    feeds: &Bound<'_, OrtValueVector>,
-    fetch_names: &Bound<'_, PyAny>,
-    fetches: &Bound<'_, OrtValueVector>,
-    fetch_devices: &[OrtDevice],
-) -> Result<()> {
-    let py = run_options.py();
-    let memories = fetch_devices.iter().map(|device| device.memory("keep results")).collect::<Result<Vec<_>>>()?;
-    let (names, given) = (feed_names.len(), feeds.get().values().len());
-    if names != given {
-        let text = format!("feed names has {names} elements, but feed has {given} elements.");
-        return Err(Error::new(ErrorKind::InvalidArgument, text).into());
-    }
-    let feed = PyDict::new(py);
-    for (name, value) in feed_names.iter().zip(feeds.get().shared(py)) {
-        feed.set_item(name, value)?;
-    }
-    let values = loaded.run_on_values(py, Some(fetch_names), &feed, Some(run_options), None, &memories)?;
-    *fetches.get().values() = values;
-    Ok(())
 }

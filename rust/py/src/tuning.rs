@@ -1,4 +1,6 @@
-//! What providers have found to be fastest, as ONNX Runtime's users hand it around.
+//! What providers have found to be fastest, as ONNX Runtime's users hand it around, and options that change meanwhile.
+
+use std::collections::BTreeMap;
 
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
@@ -25,4 +27,12 @@ pub(crate) fn take(results: &Bound<'_, PyList>, error_on_invalid: bool) -> Resul
         }
     }
     Ok(())
+}
+
+/// Checks options that are to change while a session lives; the CPU has none, and ignores them.
+///
+/// # Errors
+/// `RuntimeError` without any.
+pub(crate) fn check_dynamic_options(options: &BTreeMap<String, String>) -> Result<()> {
+    if options.is_empty() { Err(runtime_error("No options were provided")) } else { Ok(()) }
 }

@@ -10,7 +10,7 @@ use super::finish::{FinishBytes, Target, target};
 use super::kernel::{ByteArgs, ByteIsa, ByteShape, tile};
 use super::pack::{PackCols, PackRows};
 use super::{ByteMat, ByteOutput, ByteRhs, ByteTerms, check_list};
-use crate::blocking::{Blocking, Extents, Form, blocks};
+use crate::blocking::{Block, Blocking, Extents, Form, Work};
 use crate::matrix::{Batch, MAX_AXES, batch_offset, batch_reach, check_disjoint, covers, extent, is_shared};
 use crate::memory::{Scratch, Shared, SharedConst, padded};
 use crate::panels::MAX_TILE;
@@ -83,7 +83,7 @@ pub fn byte_gemm_on(
         blocking,
         extents,
     };
-    driver.run();
+    driver.blocking.walk(driver.job.count, &driver);
     Ok(())
 }
 
@@ -264,27 +264,7 @@ struct Driver<'a> {
     b_sums: Shared<i32>,
 }
 
-/// The panels and products worked on together.
-struct Block {
-    items: Range<usize>,
-    rows: Range<usize>,
-    cols: Range<usize>,
-}
-
-impl Driver<'_> {
-    fn run(&self) {
-        let b = &self.blocking;
-        for items in blocks(self.job.count, b.items) {
-            for cols in blocks(b.cols, b.col_block) {
-                self.pack_b(&items, &cols);
-                for rows in blocks(b.rows.count, b.row_block) {
-                    self.pack_a(&items, &rows);
-                    self.compute(&Block { items: items.clone(), rows, cols: cols.clone() });
-                }
-            }
-        }
-    }
-
+impl Work for Driver<'_> {
     fn pack_a(&self, items: &Range<usize>, rows: &Range<usize>) {
         let (k, panels, groups) = (self.job.k, self.blocking.rows, self.shape.groups(self.job.k));
         let copies = if self.extents.shared_a { 1 } else { items.len() };
@@ -323,19 +303,12 @@ impl Driver<'_> {
         });
     }
 
-    fn compute(&self, block: &Block) {
-        let b = &self.blocking;
-        let (down, across) = (block.rows.len().div_ceil(b.chunk_rows), block.cols.len().div_ceil(b.chunk_cols));
-        parallel_for(block.items.len() * down * across, &|chunk| {
-            let (item, chunk) = (block.items.start + chunk / (down * across), chunk % (down * across));
-            let (col, row) = (block.cols.start + chunk / down * b.chunk_cols, block.rows.start + chunk % down * b.chunk_rows);
-            let rows = row..block.rows.end.min(row + b.chunk_rows);
-            for j in col..block.cols.end.min(col + b.chunk_cols) {
-                self.column_panel(block, item, rows.clone(), j);
-            }
-        });
+    fn compute(&self, block: &Block, item: usize, rows: Range<usize>, cols: Range<usize>) {
+        cols.for_each(|j| self.column_panel(block, item, rows.clone(), j));
     }
+}
 
+impl Driver<'_> {
     /// Computes the tiles of column panel `j` in the given row panels.
     fn column_panel(&self, block: &Block, item: usize, rows: Range<usize>, j: usize) {
         let panels = &self.blocking.rows;

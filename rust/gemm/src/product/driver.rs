@@ -8,7 +8,7 @@ use base::threads::parallel_for;
 use simd::{Kernel, Simd};
 
 use super::{Job, Lhs, Rhs};
-use crate::blocking::{Blocking, Extents, Form, blocks};
+use crate::blocking::{Block, Blocking, Extents, Form, Work};
 use crate::epilogue::Finish;
 use crate::kernel::{TileArgs, Tiles, Visit, panels_at_once, wide_tile};
 use crate::matrix::{batch_offset, is_shared};
@@ -48,42 +48,22 @@ impl<T: Scalar> Visit for Run<'_, '_, T> {
         let mut scratch = Scratch::new(self.scratch, &mut own, blocking.scratch::<T>(job.k))?;
         let a_pack = Shared(scratch.take::<T::Acc>(blocking.scratch_rows * job.k)?);
         let b_pack = Shared(scratch.take::<T>(blocking.scratch_cols * job.k)?);
-        Driver { s, job, blocking, extents, a_pack, b_pack }.run();
+        blocking.walk(job.count, &Driver { s, job: &job, blocking: &blocking, extents, a_pack, b_pack });
         Ok(())
     }
 }
 
 /// A batch of products under way.
-struct Driver<'a, S, T: Scalar> {
+struct Driver<'d, 'a, S, T: Scalar> {
     s: S,
-    job: Job<'a, T>,
-    blocking: Blocking,
+    job: &'d Job<'a, T>,
+    blocking: &'d Blocking,
     extents: Extents,
     a_pack: Shared<T::Acc>,
     b_pack: Shared<T>,
 }
 
-/// The panels and products worked on together.
-struct Block {
-    items: Range<usize>,
-    rows: Range<usize>,
-    cols: Range<usize>,
-}
-
-impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
-    fn run(&self) {
-        let b = &self.blocking;
-        for items in blocks(self.job.count, b.items) {
-            for cols in blocks(b.cols, b.col_block) {
-                self.pack_b(&items, &cols);
-                for rows in blocks(b.rows.count, b.row_block) {
-                    self.pack_a(&items, &rows);
-                    self.compute(&Block { items: items.clone(), rows, cols: cols.clone() });
-                }
-            }
-        }
-    }
-
+impl<S: Tiles, T: Scalar> Work for Driver<'_, '_, S, T> {
     /// Packs the row panels of a block, product by product.
     fn pack_a(&self, items: &Range<usize>, rows: &Range<usize>) {
         let Lhs::Plain(a) = self.job.a else { return };
@@ -129,6 +109,19 @@ impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
         });
     }
 
+    fn compute(&self, block: &Block, item: usize, rows: Range<usize>, cols: Range<usize>) {
+        for steps in self.blocking.cuts(self.job.k) {
+            let mut j = cols.start;
+            while j < cols.end {
+                let count = self.panels_at_once(&rows, j..cols.end);
+                self.column_panels(block, item, rows.clone(), j..j + count, steps.clone());
+                j += count;
+            }
+        }
+    }
+}
+
+impl<S: Tiles, T: Scalar> Driver<'_, '_, S, T> {
     /// Packs column panels of product `item` to `dst`, which has room for them.
     fn pack_panels(&self, item: usize, panels: Range<usize>, dst: *mut T) {
         let (width, k) = (self.blocking.tile.cols, self.job.k);
@@ -147,26 +140,6 @@ impl<S: Tiles, T: Scalar> Driver<'_, S, T> {
             }
             Rhs::Packed(_) => {}
         }
-    }
-
-    /// Computes the tiles of a block.
-    fn compute(&self, block: &Block) {
-        let b = &self.blocking;
-        let (down, across) = (block.rows.len().div_ceil(b.chunk_rows), block.cols.len().div_ceil(b.chunk_cols));
-        parallel_for(block.items.len() * down * across, &|chunk| {
-            let (item, chunk) = (block.items.start + chunk / (down * across), chunk % (down * across));
-            let (col, row) = (block.cols.start + chunk / down * b.chunk_cols, block.rows.start + chunk % down * b.chunk_rows);
-            let rows = row..block.rows.end.min(row + b.chunk_rows);
-            let end = block.cols.end.min(col + b.chunk_cols);
-            for steps in b.cuts(self.job.k) {
-                let mut j = col;
-                while j < end {
-                    let count = self.panels_at_once(&rows, j..end);
-                    self.column_panels(block, item, rows.clone(), j..j + count, steps.clone());
-                    j += count;
-                }
-            }
-        });
     }
 
     /// How many of the column panels `cols` are taken at once: several for one panel of few rows, if all are whole.

@@ -2,10 +2,10 @@
 
 use base::Result;
 use ir::{Fact, Graph, Node};
-use op::body::{Body, Composed, dims_of, dtype_of};
+use op::body::{Composed, dims_of};
 use op::{Attrs, OpDef, Since, since};
 
-use super::{BYTES, dequantize, quantize};
+use super::{BYTES, of_one};
 
 /// QLinearAveragePool of `com.microsoft`.
 pub static Q_LINEAR_AVERAGE_POOL: OpDef = definition("QLinearAveragePool");
@@ -30,17 +30,11 @@ const fn definition(name: &'static str) -> OpDef {
 }
 
 fn body(node: &Node, facts: &[Option<&Fact>]) -> Result<Graph> {
-    let mut b = Body::of(node);
     let (last, rank) = (Attrs::new(node).flag("channels_last", false)?, dims_of(facts, 0)?.len());
-    let mut x = dequantize(&mut b, facts, 0)?;
-    if last {
-        x = b.move_channels(x, rank, true);
-    }
     let name = node.key.name.trim_start_matches("QLinear");
-    let mut y = b.node_like(node, ("", name, if name == "AveragePool" { 19 } else { 1 }), &[Some(x)], &KEPT, &[]);
-    if last {
-        y = b.move_channels(y, rank, false);
-    }
-    let y = quantize(&mut b, facts, y, 3, dtype_of(facts, 0)?)?;
-    Ok(b.finish(&[y]))
+    of_one(node, facts, |b, x| {
+        let x = if last { b.move_channels(x, rank, true) } else { x };
+        let y = b.node_like(node, ("", name, if name == "AveragePool" { 19 } else { 1 }), &[Some(x)], &KEPT, &[]);
+        Ok(if last { b.move_channels(y, rank, false) } else { y })
+    })
 }

@@ -11,9 +11,9 @@ pub mod unary;
 pub mod r#where;
 
 use base::{DType, Result, Tensor};
-use ir::{Fact, ValueId};
+use ir::{Fact, Graph, Node, ValueId};
 use op::TypeSet;
-use op::body::Body;
+use op::body::{Body, dtype_of};
 
 /// What quantized tensors are made of.
 pub(crate) const BYTES: TypeSet = TypeSet::tensors(&[DType::I8, DType::U8]);
@@ -56,4 +56,13 @@ pub(crate) fn quantize(b: &mut Body, facts: &[Option<&Fact>], y: ValueId, i: usi
         None => b.constant(Tensor::zeros(dtype, [])?),
     };
     Ok(b.node(("QuantizeLinear", 13), &[y, scale, zero], &[]))
+}
+
+/// The body of an operator of one tensor: `f` between the numbers behind input 0 and the bytes of the result, whose scale is input 3.
+pub(crate) fn of_one(node: &Node, facts: &[Option<&Fact>], f: impl FnOnce(&mut Body, ValueId) -> Result<ValueId>) -> Result<Graph> {
+    let mut b = Body::of(node);
+    let x = dequantize(&mut b, facts, 0)?;
+    let y = f(&mut b, x)?;
+    let y = quantize(&mut b, facts, y, 3, dtype_of(facts, 0)?)?;
+    Ok(b.finish(&[y]))
 }

@@ -2,10 +2,10 @@
 
 use base::Result;
 use ir::{Fact, Graph, Node};
-use op::body::{Body, Composed, dtype_of};
+use op::body::Composed;
 use op::{OpDef, since};
 
-use super::{BYTES, dequantize, quantize};
+use super::{BYTES, of_one};
 
 /// QLinearReduceMean of `com.microsoft`.
 pub static Q_LINEAR_REDUCE_MEAN: OpDef = OpDef {
@@ -24,9 +24,5 @@ pub static Q_LINEAR_REDUCE_MEAN: OpDef = OpDef {
 };
 
 fn body(node: &Node, facts: &[Option<&Fact>]) -> Result<Graph> {
-    let mut b = Body::of(node);
-    let x = dequantize(&mut b, facts, 0)?;
-    let y = b.node_like(node, ("", "ReduceMean", 13), &[Some(x)], &["axes", "keepdims"], &[]);
-    let y = quantize(&mut b, facts, y, 3, dtype_of(facts, 0)?)?;
-    Ok(b.finish(&[y]))
+    of_one(node, facts, |b, x| Ok(b.node_like(node, ("", "ReduceMean", 13), &[Some(x)], &["axes", "keepdims"], &[])))
 }

@@ -2,10 +2,10 @@
 
 use base::Result;
 use ir::{Fact, Graph, Node};
-use op::body::{Body, Composed, dtype_of};
+use op::body::Composed;
 use op::{Attrs, OpDef, since};
 
-use super::{BYTES, dequantize, quantize};
+use super::{BYTES, of_one};
 
 /// QLinearSoftmax of `com.microsoft`.
 pub static Q_LINEAR_SOFTMAX: OpDef = OpDef {
@@ -21,10 +21,6 @@ pub static Q_LINEAR_SOFTMAX: OpDef = OpDef {
 };
 
 fn body(node: &Node, facts: &[Option<&Fact>]) -> Result<Graph> {
-    let mut b = Body::of(node);
-    let x = dequantize(&mut b, facts, 0)?;
     let since = if Attrs::new(node).required_int("opset")? < 13 { 11 } else { 13 };
-    let y = b.node_like(node, ("", "Softmax", since), &[Some(x)], &["axis"], &[]);
-    let y = quantize(&mut b, facts, y, 3, dtype_of(facts, 0)?)?;
-    Ok(b.finish(&[y]))
+    of_one(node, facts, |b, x| Ok(b.node_like(node, ("", "Softmax", since), &[Some(x)], &["axis"], &[])))
 }

@@ -2,10 +2,10 @@
 
 use base::Result;
 use ir::{Fact, Graph, Node};
-use op::body::{Body, Composed, dtype_of};
+use op::body::Composed;
 use op::{OpDef, Since, since};
 
-use super::{BYTES, dequantize, quantize};
+use super::{BYTES, of_one};
 
 const VERSIONS: &[Since] = &[since(1, "X:T, X_scale:float, X_zero_point:T?, Y_scale:float, Y_zero_point:T? -> Y:T", &[("T", BYTES)])];
 
@@ -28,10 +28,6 @@ const fn definition(name: &'static str) -> OpDef {
 }
 
 fn body(node: &Node, facts: &[Option<&Fact>]) -> Result<Graph> {
-    let mut b = Body::of(node);
-    let x = dequantize(&mut b, facts, 0)?;
     let (name, since) = if &*node.key.name == "QLinearSigmoid" { ("Sigmoid", 13) } else { ("LeakyRelu", 16) };
-    let y = b.node_like(node, ("", name, since), &[Some(x)], &["alpha"], &[]);
-    let y = quantize(&mut b, facts, y, 3, dtype_of(facts, 0)?)?;
-    Ok(b.finish(&[y]))
+    of_one(node, facts, |b, x| Ok(b.node_like(node, ("", name, since), &[Some(x)], &["alpha"], &[])))
 }

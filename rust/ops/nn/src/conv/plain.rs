@@ -46,8 +46,8 @@ pub static CONV_REORDER: OpDef = OpDef {
     name: "ConvReorder",
     versions: &[since(1, "X:T, W:T, B:T? -> Y:T", &[("T", TypeSet::tensors(&[DType::F32]))])],
     load: |a| {
-        let block = Some(reorder::blocks(a)?);
-        Ok(Box::new(Conv { activation: activation::of_conv(a)?, block, ..load(a)? }))
+        let layout = Some(reorder::blocks(a)?);
+        Ok(Box::new(Conv { activation: activation::of_conv(a)?, layout, ..load(a)? }))
     },
     kernels: Kernels::NONE.cpu::<Conv>(),
     body: Some(body_in_blocks),
@@ -62,13 +62,13 @@ pub(super) struct Conv {
     /// Whether input 3 is added.
     pub(super) residual: bool,
     /// The layout of the result, if it is another than that of the input.
-    block: Option<Layout>,
+    layout: Option<Layout>,
 }
 
 fn load(a: &Attrs<'_>) -> Result<Conv> {
     let groups = a.int("group", 1)?;
     ensure!((1..=i64::from(i32::MAX)).contains(&groups), InvalidGraph, "attribute 'group' is {groups}");
-    Ok(Conv { window: WindowAttrs::read(a, true, false)?, groups: groups as usize, activation: None, residual: false, block: None })
+    Ok(Conv { window: WindowAttrs::read(a, true, false)?, groups: groups as usize, activation: None, residual: false, layout: None })
 }
 
 /// The sizes of a convolution's output.
@@ -101,7 +101,7 @@ pub(crate) fn output_dims(window: &WindowAttrs, groups: usize, x: &[Dim], w: &[D
 impl Op for Conv {
     fn infer(&self, cx: &mut Infer<'_>) -> Result<()> {
         let (input, dtype) = (cx.input(0)?, cx.dtype(0)?);
-        let layout = match (&self.block, &input.layout) {
+        let layout = match (&self.layout, &input.layout) {
             (Some(own), _) => own.clone(),
             (None, Layout::Blocked(block)) if dtype == DType::F32 => Layout::Blocked(*block),
             _ => Layout::Dense,
