@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A chain is worth it when its nodes with weights outnumber half of the reorders at its borders; kernels of one element count a quarter,
-//! since without blocks they are matrix products. Convolutions of fewer channels than a
-//! block has read them as they are: `y' = ai.ort_rs.ConvReorder(x, W) {block=8}`.
+//! since without blocks they are matrix products. Convolutions of fewer channels than a block has read them as they are:
+//! `y' = ai.ort_rs.ConvReorder(x, W) {block=8}`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

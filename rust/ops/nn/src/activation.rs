@@ -4,9 +4,9 @@ use base::{Result, bail, ensure};
 use gemm::Activation;
 use ir::{Attribute, ValueId};
 use op::Attrs;
+use op::body::Body;
 
 use crate::real::Real;
-use op::body::Body;
 
 /// The activation `name` with its parameters, or with the defaults of the operator of that name.
 ///

@@ -6,6 +6,7 @@ use std::ops::Range;
 use base::{DType, Result, Shape, TensorMut, TensorRef, bail, ensure};
 use half::{bf16, f16};
 use ir::{Attribute, Dim, Dims, Fact, Graph, Node};
+use op::body::{Body, dtype_of};
 use op::types::FLOATS;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, Sizes, TypeSet, since};
 
@@ -14,7 +15,6 @@ use crate::conv::windows::elements;
 use crate::floats::{Floats, FloatsMut, is_wide};
 use crate::number::Numbers;
 use crate::widen::take;
-use op::body::{Body, dtype_of};
 
 const MASKS: TypeSet = TypeSet::tensors(&[
     DType::BF16,

@@ -4,13 +4,13 @@
 use base::{DType, Layout, Result, ensure};
 use gemm::Activation;
 use ir::{Attribute, Dim, Fact, Graph, Node};
+use op::body::Body;
 use op::types::{FLOATS, FLOATS_V1};
 use op::{Attrs, CpuKernel, Infer, Kernels, Layouts, Op, OpDef, Prepare, Prepared, TypeSet, since};
 
 use super::{kernel, reorder};
 use crate::activation;
 use crate::window::WindowAttrs;
-use op::body::Body;
 
 const SIGNATURE: &str = "X:T, W:T, B:T? -> Y:T";
 

@@ -2,13 +2,13 @@
 
 use base::Result;
 use ir::{Attribute, Fact, Graph, Node, ValueId};
+use op::body::{Body, dtype_of};
 use op::types::FLOATS;
 use op::{Attrs, Kernels, OpDef, Since, since};
 
 use super::plain::MatMul;
 use super::product::Product;
 use super::shape::Form;
-use op::body::{Body, dtype_of};
 
 const VERSIONS: &[Since] = &[since(1, "A:T, B:T -> Y:T", &[("T", FLOATS)])];
 

@@ -2,6 +2,7 @@
 
 use base::{Result, ensure};
 use ir::{Attribute, Dim, Fact, Graph, Node};
+use op::body::Body;
 use op::cuda::{Cuda, CudaClaim, CudaKernel};
 use op::types::{FLOATS_V1, HIGH_PRECISION, HIGH_PRECISION_V7};
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, since};
@@ -9,7 +10,6 @@ use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, since};
 use super::product::Product;
 use super::shape::{self, Form};
 use crate::activation;
-use op::body::Body;
 
 const THREE: &str = "A:T, B:T, C:T -> Y:T";
 const TWO: &str = "A:T, B:T, C:T? -> Y:T";

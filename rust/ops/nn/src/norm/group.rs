@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use base::{DType, Result, Shape, bail, ensure};
 use ir::{Attribute, Dim, Fact, Graph, Node};
+use op::body::{Body, dtype_of};
 use op::types::{FLOATS, FLOATS_V1};
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Sizes, since};
 
@@ -12,7 +13,6 @@ use super::row::stash_type;
 use crate::chunks::{for_rows, rows_per_chunk, scratch_bytes};
 use crate::floats::{Floats, FloatsMut, is_wide};
 use crate::real::Real;
-use op::body::{Body, dtype_of};
 
 const GROUP: &str = "X:T, scale:T, bias:T -> Y:T";
 const INSTANCE: &str = "input:T, scale:T, B:T -> output:T";

@@ -2,12 +2,12 @@
 
 use base::{DType, Result, bail};
 use ir::{Attribute, Fact, Graph, Node, ValueId};
+use op::body::{Body, dtype_of};
 use op::types::FLOATS;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, TypeSet, since};
 
 use super::cuda::rows_on_cuda;
 use super::row::{RowNorm, stash_type};
-use op::body::{Body, dtype_of};
 
 /// LayerNormalization of `ai.onnx`.
 pub static LAYER_NORMALIZATION: OpDef = OpDef {

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use base::threads::paced;
 use base::{DType, ErrorKind, Result, Shape, Strides, axis_index, dense_strides, ensure};
 use ir::{Attribute, Fact, Graph, Node};
+use op::body::{Body, dtype_of};
 use op::types::{FLOATS, FLOATS_V1};
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Sizes, since};
 
@@ -12,7 +13,6 @@ use super::layer::mean;
 use crate::chunks::{for_rows, rows_per_chunk, scratch_bytes};
 use crate::floats::{Floats, FloatsMut, is_wide};
 use crate::real::Real;
-use op::body::{Body, dtype_of};
 
 /// What is added to the deviation, so that a constant input becomes 0.
 const EPSILON: f32 = 1e-9;

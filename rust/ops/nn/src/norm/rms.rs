@@ -2,13 +2,13 @@
 
 use base::{DType, Result, bail};
 use ir::{Fact, Graph, Node};
+use op::body::{Body, dtype_of};
 use op::types::FLOATS;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, TypeSet, since};
 
 use super::cuda::rows_on_cuda;
 use super::layer::{inverse_root, mean, row_axes};
 use super::row::{RowNorm, stash_type};
-use op::body::{Body, dtype_of};
 
 /// RMSNormalization of `ai.onnx`.
 pub static RMS_NORMALIZATION: OpDef = OpDef {

@@ -2,11 +2,11 @@
 
 use base::{DType, Result, bail, ensure};
 use ir::{Attribute, Fact, Graph, Node};
+use op::body::Body;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, TypeSet, since};
 
 use super::cuda::rows_on_cuda;
 use super::row::RowNorm;
-use op::body::Body;
 
 const TYPES: &[(&str, TypeSet)] =
     &[("T", TypeSet::tensors(&[DType::F32, DType::F16, DType::BF16])), ("U", TypeSet::tensors(&[DType::F32]))];
