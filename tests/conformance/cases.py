@@ -53,11 +53,11 @@ def _group(kind: str, source: TestCase) -> str:
     return str(source.model.graph.node[0].op_type)
 
 
-def run(case: Case) -> None:
-    """Run `case`; an exception says what went wrong."""
+def run(case: Case, device: str = "CPU") -> None:
+    """Run `case` on `device`, as ONNX's backends name it; an exception says what went wrong."""
     source = case.source
     model = source.model if source.model is not None else onnx.load(Path(source.model_dir or "") / "model.onnx")
-    prepared = ort_rs.backend.prepare(model, "CPU")
+    prepared = ort_rs.backend.prepare(model, device)
     for inputs, expected in _data_sets(source, model):
         _compare(expected, prepared.run(inputs), source)
 

@@ -1,5 +1,6 @@
 """The suite as a whole: what fails, and what is known to fail."""
 
+import functools
 import os
 import traceback
 from collections import Counter
@@ -24,17 +25,17 @@ def write_failures(names: Iterable[str]) -> None:
     FAILING.write_text("".join(f"{name}\n" for name in sorted(names)))
 
 
-def results(cases: Iterable[Case]) -> dict[str, str | None]:
-    """Run `cases` and give, by name, what went wrong with each, or nothing."""
+def results(cases: Iterable[Case], device: str = "CPU") -> dict[str, str | None]:
+    """Run `cases` on `device` and give, by name, what went wrong with each, or nothing."""
     chosen = {case.name for case in cases}
     numbers = [i for i, case in enumerate(all_cases()) if case.name in chosen]
-    found = pool.run(numbers, _job, workers=os.cpu_count() or 1, seconds=SECONDS)
+    found = pool.run(numbers, functools.partial(_job, device=device), workers=os.cpu_count() or 1, seconds=SECONDS)
     return {all_cases()[i].name: found[i] for i in numbers}
 
 
-def _job(number: int) -> str | None:
+def _job(number: int, device: str) -> str | None:
     try:
-        run(all_cases()[number])
+        run(all_cases()[number], device)
     # Whatever is raised is the result; a panic of the native module derives from BaseException.
     except BaseException as e:
         text = str(e).strip() or "".join(traceback.format_exception_only(e)).strip()

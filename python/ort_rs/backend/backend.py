@@ -51,13 +51,13 @@ class OnnxRuntimeBackend(Backend):
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        """Tell whether models can run on `device`, such as `CPU` or `CUDA:0`."""
+        """Tell whether models can run on `device`, such as `CPU` or `CUDA:0`; the CPU always can."""
         kind = device.partition(":")[0]
-        return get_device() == {"CUDA": "GPU"}.get(kind, kind)
+        return kind == "CPU" or get_device() == {"CUDA": "GPU"}.get(kind, kind)
 
     @classmethod
     def prepare(cls, model: Model, device: str | None = None, **kwargs: Any) -> OnnxRuntimeBackendRep:
-        """Load `model` and make it ready to run.
+        """Load `model` and make it ready to run: on the CPU alone if `device` says so, else with all providers.
 
         Keywords set attributes of the session's options; those that would write files raise `RuntimeError`, and unknown ones are
         ignored.
@@ -71,7 +71,9 @@ class OnnxRuntimeBackend(Backend):
         options = SessionOptions()
         set_attributes(options, kwargs, _ALLOWED_SESSION_OPTIONS)
         source = model.SerializeToString() if isinstance(model, ModelProto) else model
-        return OnnxRuntimeBackendRep(InferenceSession(source, options, get_available_providers()))
+        on_cpu = device is not None and device.partition(":")[0] == "CPU"
+        providers = ["CPUExecutionProvider"] if on_cpu else get_available_providers()
+        return OnnxRuntimeBackendRep(InferenceSession(source, options, providers))
 
     @classmethod
     def run_model(cls, model: Model, inputs: Any, device: str | None = None, **kwargs: Any) -> list[Any]:  # type: ignore[override]
