@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from racing import machine
-from racing.cuda_runtimes import absent, copy_bandwidth, installed
+from racing.cuda_runtimes import OWN_PRODUCTS, absent, copy_bandwidth, installed
 from racing.cuda_works import Work, works
 from racing.difference import difference
 
@@ -57,6 +57,8 @@ def race(work: Work, wanted: argparse.Namespace, bandwidth: float) -> list[str]:
     errors: dict[str, float] = {}
     rows = []
     for name, make in installed().items():
+        if name == OWN_PRODUCTS and not work.operations:
+            continue
         try:
             run, result = make(work)
             timed(run, 0)

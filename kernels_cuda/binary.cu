@@ -1,12 +1,18 @@
 // Functions of each pair of elements of two tensors that are broadcast to the shape of the result.
 #include "functions.cuh"
+#include "packs.cuh"
 
 template <class F, class T, class Out> DEVICE void zip(const Axes<2>& axes, const T* a, const T* b, Out* y, uint64_t n) {
-    for (uint64_t i = first_index(); i < n; i += index_step()) {
-        int64_t at[2];
-        locate(axes, i, at);
-        y[i] = narrow<Out>(F::of(widen(a[at[0]]), widen(b[at[1]])));
-    }
+    constexpr int P = pack_size<T, Out>();
+    const int64_t a_stride = last_stride(axes, 0), b_stride = last_stride(axes, 1);
+    for_each_pack<P>(axes, n, [&](const int64_t (&at)[2], uint64_t i, uint64_t left) {
+        const Pack<T, P> left_hand = load_along<P>(a + at[0], a_stride, left);
+        const Pack<T, P> right_hand = load_along<P>(b + at[1], b_stride, left);
+        Pack<Out, P> out;
+        UNROLLED
+        for (int e = 0; e < P; e++) out.of[e] = narrow<Out>(F::of(widen(left_hand.of[e]), widen(right_hand.of[e])));
+        store(y + i, out, left);
+    });
 }
 
 #define BINARY_OF(name, suffix, T, Out) \

@@ -1,5 +1,5 @@
 // Conversions between element types: to every float, and between integers. Anything but 0 is true.
-#include "common.cuh"
+#include "packs.cuh"
 
 template <class To> struct Converted {
     template <class R> DEVICE static To of(R x) { return static_cast<To>(x); }
@@ -15,7 +15,7 @@ template <> struct Converted<__nv_bfloat16> {
 };
 
 template <class From, class To> DEVICE void cast(const From* x, To* y, uint64_t n) {
-    for (uint64_t i = first_index(); i < n; i += index_step()) y[i] = Converted<To>::of(widen(x[i]));
+    map_packs(x, y, n, [](From v) { return Converted<To>::of(widen(v)); });
 }
 
 #define CAST(from, From, to, To) \

@@ -46,28 +46,25 @@ template <int K> struct Axes {
     int64_t strides[K][MAX_RANK];
 };
 
-// Where element `i` in row-major order lies in each tensor.
-template <class Index, int K> DEVICE void locate_as(const Axes<K>& axes, Index i, int64_t (&at)[K]) {
+// Divisions of 32 bits, where they will do, are several times as fast.
+DEVICE uint64_t quotient_of(uint64_t a, uint64_t b) {
+    return (a | b) >> 32 ? a / b : static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
+}
+
+// Where element `i` in row-major order of the first `rank` axes lies in each tensor.
+template <int K> DEVICE void locate(const Axes<K>& axes, int rank, uint64_t i, int64_t (&at)[K]) {
     for (int k = 0; k < K; k++) at[k] = 0;
     ROLLED
-    for (int axis = static_cast<int>(axes.rank) - 1; axis >= 0; axis--) {
-        const Index dim = static_cast<Index>(axes.dims[axis]);
-        const Index here = i % dim;
-        i /= dim;
-        for (int k = 0; k < K; k++) at[k] += static_cast<int64_t>(here) * axes.strides[k][axis];
+    for (int axis = rank - 1; axis >= 0; axis--) {
+        const uint64_t rest = quotient_of(i, axes.dims[axis]);
+        const int64_t here = static_cast<int64_t>(i - rest * axes.dims[axis]);
+        for (int k = 0; k < K; k++) at[k] += here * axes.strides[k][axis];
+        i = rest;
     }
 }
 
-// The same; divisions of 32 bits, where they will do, are several times as fast.
 template <int K> DEVICE void locate(const Axes<K>& axes, uint64_t i, int64_t (&at)[K]) {
-    uint64_t len = 1;
-    ROLLED
-    for (int axis = 0; axis < static_cast<int>(axes.rank); axis++) len *= axes.dims[axis];
-    if (len <= 0xffffffffu) {
-        locate_as<uint32_t, K>(axes, static_cast<uint32_t>(i), at);
-    } else {
-        locate_as<uint64_t, K>(axes, i, at);
-    }
+    locate(axes, static_cast<int>(axes.rank), i, at);
 }
 
 // How the values of several threads become one.
@@ -92,13 +89,19 @@ struct LargestOf {
 
 constexpr int WARP = 32;
 
+// One value of the warp from one of each lane; every lane gets it.
+template <class Fold, class R> DEVICE R fold_warp(R v) {
+    for (int mask = WARP / 2; mask > 0; mask /= 2) v = Fold::both(v, shuffle_xor(v, mask));
+    return v;
+}
+
 // One value of the block from one of each thread; every thread gets it. The block has whole warps, at most 32.
 template <class Fold, class R> DEVICE R fold_block(R v) {
     struct Partial {
         R of_warp[WARP];
     };
     SHARED(Partial, partial);
-    for (int mask = WARP / 2; mask > 0; mask /= 2) v = Fold::both(v, shuffle_xor(v, mask));
+    v = fold_warp<Fold>(v);
     if (threadIdx.x % WARP == 0) partial.of_warp[threadIdx.x / WARP] = v;
     BLOCK_BARRIER();
     v = partial.of_warp[0];

@@ -1,5 +1,31 @@
-// LayerNormalization and its kin: one block for each row, which is brought to mean 0 and variance 1, then scaled and shifted.
+// LayerNormalization and its kin: rows are brought to mean 0 and variance 1, then scaled and shifted.
 #include "normalize.cuh"
+#include "rows.cuh"
+
+// Rows that the registers of their threads hold.
+template <class Threads, class T> DEVICE void normalize_held(const Row<T>& row) {
+    typedef Wide<T> R;
+    const uint64_t number = Threads::row(), start = number * row.len, len = row.len;
+    if (number >= row.rows) return;
+    Held<Threads, T> held;
+    held.load_row(row.x + start, len);
+    if (row.skip) held.add_row(row.skip + start % row.skip_len, len);
+    if (row.bias) held.add_row(row.bias, len);
+    if (row.sum) held.store_row(row.sum + start, len);
+    const R mean = row.simplified ? R(0) : held.template fold<SumOf>(len, [](R v) { return v; }) / R(len);
+    const R spread = held.template fold<SumOf>(len, [=](R v) { return (v - mean) * (v - mean); }) / R(len);
+    const R inverse = R(1) / sqrt(spread + R(row.epsilon));
+    held.each(len, [=](R& v, uint64_t) { v = (v - mean) * inverse; });
+    if (row.gamma) held.multiply_row(row.gamma, len);
+    if (row.beta) held.add_row(row.beta, len);
+    held.store_row(row.y + start, len);
+    if (Threads::rank() == 0) {
+        if (row.mean) row.mean[number] = mean;
+        if (row.inverse) row.inverse[number] = inverse;
+    }
+}
+
+// Any rows: one block for each.
 
 template <class T> DEVICE Wide<T> summed(const Row<T>& row, uint64_t start, uint64_t i) {
     Wide<T> v = widen(row.x[start + i]);
@@ -38,6 +64,8 @@ template <class T> DEVICE void normalize(const Row<T>& row) {
 }
 
 #define NORMALIZE(suffix, T) \
+    KERNEL(256, normalize_by_warp_##suffix, Row<T> row) { normalize_held<WarpOfRow, T>(row); } \
+    KERNEL(256, normalize_by_block_##suffix, Row<T> row) { normalize_held<BlockOfRow, T>(row); } \
     KERNEL(256, normalize_##suffix, Row<T> row) { normalize<T>(row); }
 
 NORMALIZE(f32, float)

@@ -18,6 +18,7 @@ template <class T> struct Row {
     // Of each row; always f32, or f64 for rows of f64.
     Wide<T>* mean;
     Wide<T>* inverse;
+    uint64_t rows;
     uint64_t len;
     float epsilon;
     // Whether the mean stays: division by the root mean square alone.

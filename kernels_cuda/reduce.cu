@@ -1,4 +1,4 @@
-// Reductions: one block for each element of the result.
+// Reductions: each element of the result is made by one thread, a warp, or a block.
 #include "common.cuh"
 
 // Each reduction: what becomes of an element, how two become one, and what becomes of the whole of `count` elements.
@@ -31,56 +31,78 @@ struct ReduceLogSum : Plain<SumOf> {
 template <class T> struct Part {
     const Axes<1>& reduced;
     const T* x;
-    int64_t start;
     uint64_t count;
 
-    DEVICE Part(const Axes<1>& kept, const Axes<1>& reduced, const T* x, uint64_t count) : reduced(reduced), x(x), count(count) {
+    DEVICE Part(const Axes<1>& kept, const Axes<1>& reduced, const T* x, uint64_t count, uint64_t result)
+        : reduced(reduced), x(x), count(count) {
         int64_t at[1];
-        locate(kept, blockIdx.x, at);
-        start = at[0];
+        locate(kept, result, at);
+        this->x += at[0];
     }
 
     DEVICE Wide<T> at(uint64_t i) const {
         int64_t at[1];
         locate(reduced, i, at);
-        return Wide<T>(widen(x[start + at[0]]));
+        return Wide<T>(widen(x[at[0]]));
+    }
+
+    // The same where there is at most one axis.
+    DEVICE Wide<T> on_axis(uint64_t i) const { return Wide<T>(widen(x[static_cast<int64_t>(i) * reduced.strides[0][0]])); }
+};
+
+// The threads of the block that make one result: all, those of a warp, or one.
+struct Team {
+    uint32_t size;
+
+    DEVICE uint64_t result() const { return quotient_of(blockIdx.x * uint64_t(blockDim.x) + threadIdx.x, size); }
+    DEVICE uint32_t rank() const { return threadIdx.x % size; }
+
+    // One value from what `f` makes of each element. Several are loaded at a time, so that none waits for another.
+    template <class Fold, class T, class F> DEVICE Wide<T> fold(const Part<T>& part, const F& f) const {
+        constexpr int AT_ONCE = 4;
+        Wide<T> v = Fold::template none<Wide<T>>();
+        uint64_t i = rank();
+        if (part.reduced.rank < 2) {
+            ROLLED
+            for (; i + (AT_ONCE - 1) * size < part.count; i += AT_ONCE * size) {
+                Wide<T> next[AT_ONCE];
+                UNROLLED
+                for (int e = 0; e < AT_ONCE; e++) next[e] = part.on_axis(i + e * size);
+                UNROLLED
+                for (int e = 0; e < AT_ONCE; e++) v = Fold::both(v, f(next[e]));
+            }
+        }
+        ROLLED
+        for (; i < part.count; i += size) v = Fold::both(v, f(part.at(i)));
+        if (size == 1) return v;
+        return size == WARP ? fold_warp<Fold>(v) : fold_block<Fold>(v);
     }
 };
 
-template <class Reduction, class T> DEVICE void reduce(const Part<T>& part, T* y) {
-    typedef typename Reduction::Fold Fold;
+template <class Reduction, class T> DEVICE void reduce(const Team& team, const Part<T>& part, T* y) {
     typedef Wide<T> R;
-    R v = Fold::template none<R>();
-    ROLLED
-    for (uint64_t i = threadIdx.x; i < part.count; i += blockDim.x) v = Fold::both(v, Reduction::of(part.at(i)));
-    v = fold_block<Fold>(v);
-    if (threadIdx.x == 0) y[blockIdx.x] = narrow<T>(Reduction::whole(v, part.count));
+    const R v = team.fold<typename Reduction::Fold>(part, [](R x) { return Reduction::of(x); });
+    if (team.rank() == 0) y[team.result()] = narrow<T>(Reduction::whole(v, part.count));
 }
 
 // The logarithm of the sum of exponentials, without overflow: the largest is taken out first.
-template <class T> DEVICE void reduce_log_sum_exp(const Part<T>& part, T* y) {
+template <class T> DEVICE void reduce_log_sum_exp(const Team& team, const Part<T>& part, T* y) {
     typedef Wide<T> R;
-    R largest = LargestOf::none<R>();
-    ROLLED
-    for (uint64_t i = threadIdx.x; i < part.count; i += blockDim.x) largest = LargestOf::both(largest, part.at(i));
-    largest = fold_block<LargestOf>(largest);
+    const R largest = team.fold<LargestOf>(part, [](R x) { return x; });
     const bool finite = fabs(largest) < R(infinity());
-    R sum = 0;
-    ROLLED
-    for (uint64_t i = threadIdx.x; i < part.count; i += blockDim.x) sum += finite ? exp(part.at(i) - largest) : R(0);
-    sum = fold_block<SumOf>(sum);
-    if (threadIdx.x == 0) y[blockIdx.x] = narrow<T>(finite ? largest + log(sum) : largest);
+    const R sum = team.fold<SumOf>(part, [=](R x) { return finite ? exp(x - largest) : R(0); });
+    if (team.rank() == 0) y[team.result()] = narrow<T>(finite ? largest + log(sum) : largest);
 }
 
-#define REDUCE_OF(name, suffix, T) \
-    KERNEL(256, reduce_##name##_##suffix, Axes<1> kept, Axes<1> reduced, const T* x, T* y, uint64_t count) { \
-        reduce<name, T>(Part<T>(kept, reduced, x, count), y); \
+#define REDUCE_BY(name, suffix, T, function) \
+    KERNEL(256, reduce_##name##_##suffix, Axes<1> kept, Axes<1> reduced, const T* x, T* y, uint64_t results, uint64_t count, \
+           uint32_t threads) { \
+        const Team team{threads}; \
+        if (team.result() < results) function(team, Part<T>(kept, reduced, x, count, team.result()), y); \
     }
 
-#define LOG_SUM_EXP_OF(suffix, T) \
-    KERNEL(256, reduce_ReduceLogSumExp_##suffix, Axes<1> kept, Axes<1> reduced, const T* x, T* y, uint64_t count) { \
-        reduce_log_sum_exp<T>(Part<T>(kept, reduced, x, count), y); \
-    }
+#define REDUCE_OF(name, suffix, T) REDUCE_BY(name, suffix, T, (reduce<name, T>))
+#define LOG_SUM_EXP_OF(suffix, T) REDUCE_BY(ReduceLogSumExp, suffix, T, reduce_log_sum_exp<T>)
 
 #define REDUCE(name) \
     REDUCE_OF(name, f32, float) \

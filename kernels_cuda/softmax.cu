@@ -1,6 +1,27 @@
-// Softmax and LogSoftmax: one block for each row of a tensor seen as `[outer, len, inner]`, whose middle axis is normalized.
-#include "common.cuh"
+// Softmax and LogSoftmax of a tensor seen as `[outer, len, inner]`, whose middle axis is normalized.
+#include "rows.cuh"
 
+// Rows that the registers of their threads hold; `inner` is 1.
+template <class Threads, class T> DEVICE void softmax_held(const T* x, T* y, uint64_t rows, uint64_t len, uint32_t log_of) {
+    typedef Wide<T> R;
+    const uint64_t row = Threads::row();
+    if (row >= rows) return;
+    Held<Threads, T> held;
+    held.load_row(x + row * len, len);
+    const R largest = held.template fold<LargestOf>(len, [](R v) { return v; });
+    if (log_of) {
+        const R sum = held.template fold<SumOf>(len, [=](R v) { return exp(v - largest); });
+        const R log_sum = log(sum);
+        held.each(len, [=](R& v, uint64_t) { v = v - largest - log_sum; });
+    } else {
+        held.each(len, [=](R& v, uint64_t) { v = exp(v - largest); });
+        const R sum = held.template fold<SumOf>(len, [](R v) { return v; });
+        held.each(len, [=](R& v, uint64_t) { v = v / sum; });
+    }
+    held.store_row(y + row * len, len);
+}
+
+// Any rows: one block for each.
 template <class T> DEVICE void softmax(const T* x, T* y, uint64_t len, uint64_t inner, uint32_t log_of) {
     typedef Wide<T> R;
     const uint64_t start = blockIdx.x / inner * len * inner + blockIdx.x % inner;
@@ -18,6 +39,12 @@ template <class T> DEVICE void softmax(const T* x, T* y, uint64_t len, uint64_t 
 }
 
 #define SOFTMAX(suffix, T) \
+    KERNEL(256, softmax_by_warp_##suffix, const T* x, T* y, uint64_t rows, uint64_t len, uint32_t log_of) { \
+        softmax_held<WarpOfRow, T>(x, y, rows, len, log_of); \
+    } \
+    KERNEL(256, softmax_by_block_##suffix, const T* x, T* y, uint64_t rows, uint64_t len, uint32_t log_of) { \
+        softmax_held<BlockOfRow, T>(x, y, rows, len, log_of); \
+    } \
     KERNEL(256, softmax_##suffix, const T* x, T* y, uint64_t len, uint64_t inner, uint32_t log_of) { \
         softmax<T>(x, y, len, inner, log_of); \
     }

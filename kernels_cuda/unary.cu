@@ -1,9 +1,10 @@
 // Functions of each element of one tensor. `a` and `b` are the parameters of the operator, if it has any.
 #include "functions.cuh"
+#include "packs.cuh"
 
 template <class T, class F> DEVICE void map(const T* x, T* y, uint64_t n, float a, float b) {
     typedef Wide<T> R;
-    for (uint64_t i = first_index(); i < n; i += index_step()) y[i] = narrow<T>(F::of(R(widen(x[i])), R(a), R(b)));
+    map_packs(x, y, n, [=](T v) { return narrow<T>(F::of(R(widen(v)), R(a), R(b))); });
 }
 
 #define UNARY_OF(name, suffix, T) \
@@ -63,10 +64,7 @@ UNARY(Gelu, a == R(0) ? gelu(x) : gelu_tanh(x))
 // What is not a float.
 #define BITS(name, suffix, T, expression) \
     KERNEL(256, unary_##name##_##suffix, const T* from, T* y, uint64_t n, float, float) { \
-        for (uint64_t i = first_index(); i < n; i += index_step()) { \
-            const T x = from[i]; \
-            y[i] = expression; \
-        } \
+        map_packs(from, y, n, [](T x) { return static_cast<T>(expression); }); \
     }
 
 BITS(Not, bool, bool, !x)
@@ -77,3 +75,14 @@ BITS(Neg, i32, int32_t, static_cast<int32_t>(0u - static_cast<uint32_t>(x)))
 BITS(Neg, i64, int64_t, static_cast<int64_t>(uint64_t{0} - static_cast<uint64_t>(x)))
 BITS(Abs, i32, int32_t, x < 0 ? static_cast<int32_t>(0u - static_cast<uint32_t>(x)) : x)
 BITS(Abs, i64, int64_t, x < 0 ? static_cast<int64_t>(uint64_t{0} - static_cast<uint64_t>(x)) : x)
+
+// What follows a product that another library has computed, in place.
+#define ACTIVATE(suffix, T) \
+    KERNEL(256, activate_##suffix, T* y, uint64_t n, uint32_t activation, float p, float q) { \
+        typedef Wide<T> R; \
+        map_packs(y, y, n, [=](T v) { return narrow<T>(activate(activation, R(widen(v)), R(p), R(q))); }); \
+    }
+
+ACTIVATE(f32, float)
+ACTIVATE(f16, __half)
+ACTIVATE(bf16, __nv_bfloat16)

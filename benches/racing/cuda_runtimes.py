@@ -9,6 +9,8 @@ import numpy as np
 from racing.cuda_works import Array, Work
 
 CUDA = "CUDAExecutionProvider"
+# Ours where cuBLASLt may not compute products: of interest for works that have some.
+OWN_PRODUCTS = "ort_rs without cuBLASLt"
 
 # What a runtime makes of a work: what runs it once, and what then gives the result.
 Ready = tuple[Callable[[], object], Callable[[], Array]]
@@ -25,10 +27,10 @@ def absent() -> str | None:
     return None if CUDA in ort_rs.get_available_providers() else "ort_rs was built without CUDA kernels"
 
 
-def _on_runtime(module: Any, work: Work) -> Ready:
+def _on_runtime(module: Any, work: Work, **provider: str) -> Ready:
     options = module.SessionOptions()
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    session = module.InferenceSession(work.model, options, providers=[CUDA])
+    session = module.InferenceSession(work.model, options, providers=[(CUDA, provider)])
     binding = session.io_binding()
     x = module.OrtValue.ortvalue_from_numpy(work.x, "cuda", 0)
     binding.bind_ortvalue_input("x", x)
@@ -41,6 +43,13 @@ def ort_rs(work: Work) -> Ready:
     import ort_rs as module
 
     return _on_runtime(module, work)
+
+
+def without_cublas(work: Work) -> Ready:
+    """Make ours ready with its own kernels of products."""
+    import ort_rs as module
+
+    return _on_runtime(module, work, use_cublas="0")
 
 
 def onnxruntime(work: Work) -> Ready:
@@ -67,7 +76,7 @@ def torch(work: Work) -> Ready:
 
 def installed() -> dict[str, Callable[[Work], Ready]]:
     """The runtimes that can use a device here, this one first."""
-    found: dict[str, Callable[[Work], Ready]] = {"ort_rs": ort_rs}
+    found: dict[str, Callable[[Work], Ready]] = {"ort_rs": ort_rs, OWN_PRODUCTS: without_cublas}
     if importlib.util.find_spec("onnxruntime"):
         import onnxruntime as module
 

@@ -131,6 +131,7 @@ def memory_bound(name: str, rows: int, width: int) -> list[Work]:
     dtype, kind = DTYPES[name]
     x = _numbers((rows, width), dtype)
     scale = {"g": np.ones(width, dtype), "z": np.zeros(width, dtype)}
+    last = {"axes": np.array([-1])}
     cases: list[tuple[str, Node, Arrays, Callable[..., Any]]] = [
         ("Add", ("Add", ["x", "x"], ["y"], {}), {}, lambda _, x, __: x + x),
         ("Gelu", ("Gelu", ["x"], ["y"], {}), {}, lambda torch, x, _: torch.nn.functional.gelu(x)),
@@ -141,10 +142,20 @@ def memory_bound(name: str, rows: int, width: int) -> list[Work]:
             scale,
             lambda torch, x, w: torch.nn.functional.layer_norm(x, (width,), w["g"], w["z"]),
         ),
+        ("Add of a row", ("Add", ["x", "g"], ["y"], {}), scale, lambda _, x, w: x + w["g"]),
+        ("ReduceMean", ("ReduceMean", ["x", "axes"], ["y"], {}), last, lambda _, x, __: x.mean(-1, keepdim=True)),
         ("Transpose", ("Transpose", ["x"], ["y"], {"perm": [1, 0]}), {}, lambda _, x, __: x.t().contiguous()),
     ]
+    written = {"ReduceMean": rows * x.itemsize}
     return [
-        Work(f"{title} {rows}x{width} {name}", _model([node], x, weights, kind), x, weights, torch, moved=2 * x.nbytes)
+        Work(
+            f"{title} {rows}x{width} {name}",
+            _model([node], x, weights, kind),
+            x,
+            weights,
+            torch,
+            moved=x.nbytes + written.get(title, x.nbytes),
+        )
         for title, node, weights, torch in cases
     ]
 

@@ -83,6 +83,21 @@ template <class T> void unary() {
     }
 }
 
+template <class T> void activate_in_place() {
+    for (size_t n : SIZES) {
+        Memory<T> x = samples<T>(n), y = samples<T>(n);
+        const auto want = [&](size_t i) { return std::max(0.0, value(x, i)); };
+        uint32_t activation = RELU;
+        uint64_t count = n;
+        float p = 0, q = 0;
+        T* at = y.data;
+        launch(of<T>("activate").c_str(), {2, 1, 1}, 256, {&at, &count, &activation, &p, &q});
+        for (size_t i = 0; i < n; i++) {
+            if (value(y, i) != want(i)) failures++, fprintf(stderr, "activate: element %zu is wrong\n", i);
+        }
+    }
+}
+
 template <class T> void bits(const char* name, double (*want)(double)) {
     Memory<T> x = samples<T>(300, 0, 1), y(300);
     const auto of_element = [&](size_t i) { return want(value(x, i)); };
@@ -112,7 +127,24 @@ template <class T, class Out> void binary_case(const char* name, double (*want)(
         static_cast<const T*>(b.data), y.data, uint64_t{105});
 }
 
+// Lines that are whole packs, that begin anywhere, and that are one number for all.
+template <class T> void binary_lines() {
+    for (size_t line : {1, 8, 10, 301}) {
+        for (size_t offset : {0, 1}) {
+            Memory<T> a = samples<T>(3 * line + offset, 0, 1), b = samples<T>(line, 3, 1), y(3 * line);
+            const auto from = static_cast<const T*>(a.data + offset);
+            const int64_t length = static_cast<int64_t>(line);
+            const auto sum = [&](size_t i) { return value(a, i + offset) + value(b, i % line); };
+            const auto first = [&](size_t i) { return value(a, i + offset) + value(b, 0); };
+            const Axes<2> by_line = axes<2>({3, line}, {{length, 1}, {0, 1}}), by_one = axes<2>({3 * line}, {{1}, {0}});
+            run(of<T>("binary_Add"), 1, 256, y, sum, tolerance<T>(), by_line, from, static_cast<const T*>(b.data), y.data, uint64_t{y.len});
+            run(of<T>("binary_Add"), 2, 256, y, first, tolerance<T>(), by_one, from, static_cast<const T*>(b.data), y.data, uint64_t{y.len});
+        }
+    }
+}
+
 template <class T> void arithmetic() {
+    binary_lines<T>();
     binary_case<T, T>("Add", [](double a, double b) { return a + b; });
     binary_case<T, T>("Sub", [](double a, double b) { return a - b; });
     binary_case<T, T>("Mul", [](double a, double b) { return a * b; });
@@ -159,6 +191,38 @@ template <class T> void movement(const std::string& size) {
         for (size_t i = 0; i < 105; i++) {
             const size_t source = 6 - i / 15 + i / 3 % 5 * 21 + i % 3 * 7;
             if (memcmp(&y[i], &x[source], sizeof(T)) != 0) failures++, fprintf(stderr, "copy_%s: element %zu is wrong\n", size.c_str(), i);
+        }
+    }
+}
+
+// `Swap` of movement.cu.
+struct Swap {
+    uint64_t p, q;
+    int64_t from_q, to_p;
+};
+
+// Transpositions of the last two axes of two matrices, of sides that fill squares and that do not.
+template <class T> void swap(const std::string& size) {
+    for (const auto& [p, q] : {std::pair<uint64_t, uint64_t>{64, 64}, {70, 9}, {8, 133}}) {
+        Memory<T> x(2 * p * q), y(2 * p * q);
+        for (size_t i = 0; i < x.len; i++) memset(static_cast<void*>(&x[i]), static_cast<int>(i * 7 % 251), sizeof(T));
+        const int64_t apart = static_cast<int64_t>(p * q);
+        Axes<2> others = axes<2>({2}, {{apart}, {apart}});
+        Swap axes{p, q, static_cast<int64_t>(p), static_cast<int64_t>(q)};
+        const T* from = x.data;
+        T* to = y.data;
+        const uint64_t side = sizeof(T) < 4 ? 64 : 32;
+        const unsigned blocks = static_cast<unsigned>(2 * ((p + side - 1) / side) * ((q + side - 1) / side));
+        for (shim::Order order : {shim::Order::Ascending, shim::Order::Descending, shim::Order::Shuffled}) {
+            shim::block().order = order;
+            y.poison();
+            launch(("swap_" + size).c_str(), {blocks, 1, 1}, 256, {&others, &axes, &from, &to});
+            for (size_t i = 0; i < y.len; i++) {
+                const size_t source = i / (p * q) * p * q + i % q * p + i % (p * q) / q;
+                if (memcmp(&y[i], &x[source], sizeof(T)) == 0) continue;
+                failures++, fprintf(stderr, "swap_%s: element %zu is wrong\n", size.c_str(), i);
+                break;
+            }
         }
     }
 }
@@ -214,35 +278,57 @@ template <class T> void where(const std::string& size) {
 
 template <class T> void each_movement(const std::string& size) {
     movement<T>(size);
+    swap<T>(size);
     gather<T, int32_t>(size);
     gather<T, int64_t>(size);
     where<T>(size);
 }
 
+template <class T> void softmax_case(uint64_t outer, uint64_t len, uint64_t inner, uint32_t log_of) {
+    Memory<T> x = samples<T>(outer * len * inner), y(outer * len * inner);
+    const auto want = [&](size_t i) {
+        const size_t start = i / (len * inner) * len * inner + i % inner;
+        double sum = 0;
+        for (size_t j = 0; j < len; j++) sum += std::exp(value(x, start + j * inner));
+        return log_of ? value(x, i) - std::log(sum) : std::exp(value(x, i)) / sum;
+    };
+    const unsigned rows = static_cast<unsigned>(outer * inner);
+    const double bound = 2 * tolerance<T>();
+    const auto from = static_cast<const T*>(x.data);
+    run(of<T>("softmax"), rows, 256, y, want, bound, from, y.data, uint64_t{len}, uint64_t{inner}, log_of);
+    if (inner > 1) return;
+    run(of<T>("softmax_by_block"), rows, 256, y, want, bound, from, y.data, uint64_t{outer}, uint64_t{len}, log_of);
+    if (len > 256) return;
+    run(of<T>("softmax_by_warp"), (rows + 7) / 8, 256, y, want, bound, from, y.data, uint64_t{outer}, uint64_t{len}, log_of);
+}
+
 template <class T> void softmax() {
-    const uint64_t shapes[][3] = {{1, 1, 1}, {3, 37, 1}, {2, 300, 3}, {5, 257, 1}};
+    const uint64_t shapes[][3] = {{1, 1, 1}, {3, 37, 1}, {2, 300, 3}, {11, 256, 1}, {5, 257, 1}, {2, 2048, 1}};
     for (const auto& [outer, len, inner] : shapes) {
-        Memory<T> x = samples<T>(outer * len * inner), y(outer * len * inner);
-        for (uint32_t log_of : {0u, 1u}) {
-            const auto want = [&](size_t i) {
-                const size_t start = i / (len * inner) * len * inner + i % inner;
-                double sum = 0;
-                for (size_t j = 0; j < len; j++) sum += std::exp(value(x, start + j * inner));
-                return log_of ? value(x, i) - std::log(sum) : std::exp(value(x, i)) / sum;
-            };
-            const unsigned rows = static_cast<unsigned>(outer * inner);
-            run(of<T>("softmax"), rows, 256, y, want, 2 * tolerance<T>(), static_cast<const T*>(x.data), y.data, uint64_t{len},
-                uint64_t{inner}, log_of);
-        }
+        for (uint32_t log_of : {0u, 1u}) softmax_case<T>(outer, len, inner, log_of);
     }
 }
 
-template <class T> void normalize_case(size_t rows, size_t len, bool all, bool simplified) {
+// What is no number, or infinite, spoils its own row alone.
+template <class T> void softmax_of_infinities() {
+    Memory<T> x = samples<T>(3 * 40), y(3 * 40);
+    x[7] = number<T>(NAN), x[45] = number<T>(-INFINITY);
+    for (size_t i = 80; i < 120; i++) x[i] = number<T>(-INFINITY);
+    const auto want = [&](size_t i) {
+        double sum = 0;
+        for (size_t j = 0; j < 40; j++) sum += std::exp(value(x, 40 + j));
+        return i / 40 == 1 ? std::exp(value(x, i)) / sum : NAN;
+    };
+    const auto from = static_cast<const T*>(x.data);
+    run(of<T>("softmax_by_warp"), 1, 256, y, want, 2 * tolerance<T>(), from, y.data, uint64_t{3}, uint64_t{40}, 0u);
+}
+
+template <class T> void normalize_case(const char* kernel, unsigned blocks, size_t rows, size_t len, bool all, bool simplified) {
     Memory<T> x = samples<T>(rows * len), skip = samples<T>(len, 5), bias = samples<T>(len, 6), gamma = samples<T>(len, 7),
               beta = samples<T>(len, 8), y(rows * len), sum(rows * len);
     Memory<Wide<T>> mean(rows), inverse(rows);
     Row<T> row{x.data, all ? skip.data : nullptr, len, all ? bias.data : nullptr, gamma.data, all ? beta.data : nullptr, y.data,
-               all ? sum.data : nullptr, all ? mean.data : nullptr, all ? inverse.data : nullptr, len, 1e-5f, simplified};
+               all ? sum.data : nullptr, all ? mean.data : nullptr, all ? inverse.data : nullptr, rows, len, 1e-5f, simplified};
     const auto added = [&](size_t i) { return value(x, i) + (all ? value(skip, i % len) + value(bias, i % len) : 0.0); };
     const auto moments = [&](size_t r) {
         double m = 0, s = 0;
@@ -254,14 +340,24 @@ template <class T> void normalize_case(size_t rows, size_t len, bool all, bool s
         const auto [m, factor] = moments(i / len);
         return (added(i) - m) * factor * value(gamma, i % len) + (all ? value(beta, i % len) : 0.0);
     };
-    run(of<T>("normalize"), static_cast<unsigned>(rows), 256, y, want, 4 * tolerance<T>(), row);
+    run(of<T>(kernel), blocks, 256, y, want, 4 * tolerance<T>(), row);
     for (size_t r = 0; all && r < rows; r++) {
         const auto [m, factor] = moments(r);
         const double bound = 1e-5;
         if (std::fabs(double(mean[r]) - m) > bound || std::fabs(double(inverse[r]) - factor) > bound * factor) {
-            failures++, fprintf(stderr, "%s: the moments of row %zu are wrong\n", of<T>("normalize").c_str(), r);
+            failures++, fprintf(stderr, "%s: the moments of row %zu are wrong\n", of<T>(kernel).c_str(), r);
         }
         if (std::fabs(value(sum, r * len) - added(r * len)) > 0.1) failures++, fprintf(stderr, "the sum of row %zu is wrong\n", r);
+    }
+}
+
+template <class T> void normalize() {
+    for (size_t len : {1, 33, 256, 300}) {
+        for (bool all : {false, true}) {
+            normalize_case<T>("normalize", 3, 3, len, all, len == 33);
+            normalize_case<T>("normalize_by_block", 3, 3, len, all, len == 33);
+            if (len < 300) normalize_case<T>("normalize_by_warp", 2, 11, len, all, len == 33);
+        }
     }
 }
 
@@ -295,7 +391,31 @@ template <class T> void reduce() {
     };
     for (const auto& [name, of_element] : want) {
         const T* from = name == "ReduceProd" || name == "ReduceLogSum" ? positive.data : x.data;
-        run(of<T>(("reduce_" + name).c_str()), 5, 256, y, of_element, 2 * tolerance<T>(), kept, reduced, from, y.data, uint64_t{210});
+        const std::string kernel = of<T>(("reduce_" + name).c_str());
+        for (uint32_t threads : {1u, 32u, 256u}) {
+            const unsigned blocks = threads == 256 ? 5 : 1;
+            run(kernel, blocks, 256, y, of_element, 2 * tolerance<T>(), kept, reduced, from, y.data, uint64_t{5}, uint64_t{210}, threads);
+        }
+    }
+}
+
+// Along one axis: neighbours, and columns.
+template <class T> void reduce_one_axis() {
+    for (size_t count : {1, 30, 1100}) {
+        Memory<T> x = samples<T>(3 * count), y(3);
+        const int64_t length = static_cast<int64_t>(count);
+        for (bool columns : {false, true}) {
+            const Axes<1> kept = axes<1>({3}, {{columns ? 1 : length}}), reduced = axes<1>({count}, {{columns ? 3 : 1}});
+            const auto want = [&](size_t i) {
+                double sum = 0;
+                for (size_t j = 0; j < count; j++) sum += value(x, columns ? j * 3 + i : i * count + j);
+                return sum;
+            };
+            for (uint32_t threads : {1u, 32u, 256u}) {
+                run(of<T>("reduce_ReduceSum"), 3, 256, y, want, 4 * tolerance<T>(), kept, reduced, static_cast<const T*>(x.data), y.data,
+                    uint64_t{3}, uint64_t{count}, threads);
+            }
+        }
     }
 }
 
@@ -319,7 +439,7 @@ template <class From> void casts() {
 }
 
 template <class T>
-void product_case(const std::string& name, unsigned threads, size_t m, size_t n, size_t k, bool ta, bool tb, bool addend) {
+void product_case(const std::string& name, size_t tile, unsigned threads, size_t m, size_t n, size_t k, bool ta, bool tb, bool addend) {
     const size_t batch = 2;
     Memory<T> a = samples<T>(batch * m * k, 1), b = samples<T>(k * n, 2), c = samples<T>(n, 3), y(batch * m * n);
     Product<T> p{};
@@ -339,24 +459,25 @@ void product_case(const std::string& name, unsigned threads, size_t m, size_t n,
         sum *= 0.5;
         return addend ? std::max(0.0, sum + 2 * value(c, col)) : sum;
     };
-    const unsigned blocks = static_cast<unsigned>(batch * ((m + 63) / 64) * ((n + 63) / 64));
+    const unsigned blocks = static_cast<unsigned>(batch * ((m + tile - 1) / tile) * ((n + tile - 1) / tile));
     run(name, blocks, threads, y, want, 4 * tolerance<T>(), p);
 }
 
-const size_t PRODUCTS[][3] = {{1, 1, 1}, {5, 3, 0}, {7, 70, 33}, {65, 64, 40}, {64, 128, 96}};
+const size_t PRODUCTS[][3] = {{1, 1, 1}, {5, 3, 0}, {7, 70, 33}, {65, 64, 40}, {130, 128, 96}};
 
-template <class T> void product() {
+template <class T> void product(size_t tile) {
+    const std::string name = of<T>(("product_" + std::to_string(tile)).c_str());
     for (const auto& [m, n, k] : PRODUCTS) {
-        for (int form = 0; form < 4; form++) product_case<T>(of<T>("product"), 256, m, n, k, form & 1, form & 2, form != 0);
+        for (int form = 0; form < 4; form++) product_case<T>(name, tile, 256, m, n, k, form & 1, form & 2, form != 0);
     }
 }
 
-template <class T> void product_mma() {
+template <class T> void product_mma(size_t tile) {
     const char* forms[] = {"nn", "tn", "nt", "tt"};
     for (const auto& [m, n, k] : PRODUCTS) {
         for (int form = 0; form < 4; form++) {
-            const std::string name = std::string("product_mma_") + forms[form] + "_" + suffix<T>();
-            product_case<T>(name, 128, m, n, k, form & 1, form & 2, form != 0);
+            const std::string name = of<T>(("product_mma_" + std::to_string(tile) + "_" + forms[form]).c_str());
+            product_case<T>(name, tile, static_cast<unsigned>(2 * tile), m, n, k, form & 1, form & 2, form != 0);
         }
     }
 }
@@ -374,17 +495,24 @@ int main(int count, char** families) {
         using T = decltype(t);
         if (on("unary")) unary<T>();
         if (on("binary")) floats<T>();
-        if (on("softmax")) softmax<T>();
-        for (size_t len : {1, 33, 300}) {
-            for (bool all : {false, true}) {
-                if (on("normalize")) normalize_case<T>(3, len, all, len == 33);
-            }
+        if (on("softmax")) {
+            softmax<T>();
+            softmax_of_infinities<T>();
         }
-        if (on("reduce")) reduce<T>();
+        if (on("normalize")) normalize<T>();
+        if (on("reduce")) {
+            reduce<T>();
+            reduce_one_axis<T>();
+        }
         if (on("cast")) casts<T>();
-        if (on("product")) product<T>();
+        if (on("product")) product<T>(64);
     });
-    if (on("unary")) all_bits();
+    if (on("unary")) {
+        all_bits();
+        activate_in_place<float>();
+        activate_in_place<__half>();
+        activate_in_place<__nv_bfloat16>();
+    }
     if (on("binary")) {
         integers<int32_t>();
         integers<int64_t>();
@@ -406,9 +534,11 @@ int main(int count, char** families) {
         each_movement<uint64_t>("8");
         each_movement<Bytes16>("16");
     }
-    if (on("product_mma")) {
-        product_mma<__half>();
-        product_mma<__nv_bfloat16>();
+    if (on("product")) product<float>(128);
+    for (size_t tile : {64, 128}) {
+        if (!on("product_mma")) continue;
+        product_mma<__half>(tile);
+        product_mma<__nv_bfloat16>(tile);
     }
     printf("%d failures\n", failures);
     return failures != 0;

@@ -12,11 +12,15 @@ pytestmark = pytest.mark.skipif(not shutil.which("make") or not shutil.which("g+
 
 # What a mistake of each kind does to a kernel, by file: the text and what it becomes.
 MISTAKES = {
-    "a barrier is missing": ("product", "        BLOCK_BARRIER();\n    }", "    }"),
+    "a barrier is missing": ("product", "            BLOCK_BARRIER();\n            // Under way", "            // Under way"),
     "a copy is not waited for": ("product_mma", "wait_for_copies<1>", "wait_for_copies<2>"),
-    "threads part at a barrier": ("product", "        BLOCK_BARRIER();\n        for", "        if (row) BLOCK_BARRIER();\n        for"),
+    "threads part at a barrier": (
+        "product",
+        "            BLOCK_BARRIER();\n            // Under",
+        "            if (row) BLOCK_BARRIER();\n            // Under",
+    ),
     "a fragment is taken wrongly": ("product_mma", "(matrix >> outer_bit & 1)", "(matrix >> (1 - outer_bit) & 1)"),
-    "an edge is not checked": ("product", "first + x < size && start", "first + x < size + TILE && start"),
+    "an edge is not checked": ("product", "x < size && z < k", "x < size + TILE && z < k"),
 }
 
 

@@ -18,11 +18,20 @@ pub struct CudaOptions {
     pub user_compute_stream: Option<usize>,
     /// `use_tf32`: whether products of f32 may round their factors to TF32, where cuBLASLt computes them.
     pub use_tf32: bool,
+    /// `use_cublas`: whether cuBLASLt computes products where it is installed. An option of this provider alone.
+    pub use_cublas: bool,
 }
 
 impl Default for CudaOptions {
     fn default() -> Self {
-        Self { device_id: 0, gpu_mem_limit: usize::MAX, extend: Extend::default(), user_compute_stream: None, use_tf32: false }
+        Self {
+            device_id: 0,
+            gpu_mem_limit: usize::MAX,
+            extend: Extend::default(),
+            user_compute_stream: None,
+            use_tf32: false,
+            use_cublas: true,
+        }
     }
 }
 
@@ -68,6 +77,7 @@ impl CudaOptions {
                 "user_compute_stream" => read.user_compute_stream = Some(number(name, value)?),
                 "has_user_compute_stream" => has_stream = Some(is_true(value)),
                 "use_tf32" => read.use_tf32 = is_true(value),
+                "use_cublas" => read.use_cublas = is_true(value),
                 _ if WITHOUT_MEANING.contains(&name.as_str()) => {}
                 _ => bail!(InvalidArgument, "Unknown provider option: \"{name}\"."),
             }
@@ -105,6 +115,7 @@ mod tests {
         let expected = CudaOptions { device_id: 1, gpu_mem_limit: 1024, extend: Extend::SameAsRequested, ..CudaOptions::default() };
         assert_eq!(o.unwrap(), expected);
         assert!(parse(&[("use_tf32", "1")]).unwrap().use_tf32);
+        assert_eq!([parse(&[]), parse(&[("use_cublas", "0")])].map(|o| o.unwrap().use_cublas), [true, false]);
         assert_eq!(parse(&[("user_compute_stream", "4096")]).unwrap().user_compute_stream, Some(4096));
         assert_eq!(parse(&[("user_compute_stream", "0")]).unwrap().user_compute_stream, None);
         assert_eq!(parse(&[("user_compute_stream", "0"), ("has_user_compute_stream", "1")]).unwrap().user_compute_stream, Some(0));

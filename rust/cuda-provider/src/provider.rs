@@ -34,7 +34,8 @@ impl CudaProvider {
         let faults = Faults::new(&stream);
         let pool = Pool::new(&stream, options.gpu_mem_limit, options.extend);
         let modules = Modules::new(&device, kernels);
-        let tools = Tools { stream, modules, pool, faults, tf32: options.use_tf32, blas: OnceLock::new() };
+        let blas = if options.use_cublas { OnceLock::new() } else { OnceLock::from(Err("use_cublas is 0".to_owned())) };
+        let tools = Tools { stream, modules, pool, faults, tf32: options.use_tf32, blas };
         Ok(Self { memory: device.memory(), staging: Staging::new(&device), tools: Arc::new(tools) })
     }
 

@@ -10,10 +10,13 @@ pub const MAX_RANK: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Axes<const K: usize> {
-    rank: u64,
-    dims: [u64; MAX_RANK],
-    strides: [[i64; MAX_RANK]; K],
+    pub(super) rank: u64,
+    pub(super) dims: [u64; MAX_RANK],
+    pub(super) strides: [[i64; MAX_RANK]; K],
 }
+
+/// Kernels move elements of so many bytes at most.
+const LARGEST: usize = 16;
 
 // SAFETY: the kernels declare the same structure, which has no padding.
 unsafe impl<const K: usize> Argument for Axes<K> {}
@@ -55,6 +58,32 @@ impl<const K: usize> Axes<K> {
         (self.rank < 2).then_some((self.dims[0], strides))
     }
 
+    /// How many elements are walked along.
+    pub(super) fn len(&self) -> usize {
+        self.dims[..self.rank as usize].iter().product::<u64>() as usize
+    }
+
+    /// The same bytes in fewer, larger elements, as far as neighbours lie together in all tensors and kernels move elements of that
+    /// size. Elements have `size` bytes, and begin at `addresses`. With the new size.
+    pub(super) fn joined(mut self, mut size: usize, addresses: [u64; K]) -> (Self, usize) {
+        while size < LARGEST && self.is_even(2 * size as u64, addresses) {
+            let last = self.rank as usize - 1;
+            self.dims[last] /= 2;
+            for strides in &mut self.strides {
+                strides[..last].iter_mut().for_each(|s| *s /= 2);
+            }
+            size *= 2;
+        }
+        (self, size)
+    }
+
+    /// Whether two neighbours on the last axis, `size` bytes together, can be one element.
+    fn is_even(&self, size: u64, addresses: [u64; K]) -> bool {
+        let Some(last) = (self.rank as usize).checked_sub(1) else { return false };
+        let together = |s: &[i64; MAX_RANK]| s[last] == 1 && s[..last].iter().all(|s| s % 2 == 0);
+        self.dims[last].is_multiple_of(2) && self.strides.iter().all(together) && addresses.iter().all(|a| a.is_multiple_of(size))
+    }
+
     /// Tensors of shapes `shapes`, dense, broadcast to `dims`.
     ///
     /// # Errors
@@ -67,6 +96,15 @@ impl<const K: usize> Axes<K> {
         }
         Self::new(dims, lists.each_ref().map(Vec::as_slice))
     }
+}
+
+/// Rows of `row` elements of `size` bytes, which begin at multiples of their length from `addresses` on, in fewer, larger elements: how many,
+/// and of what size.
+pub fn joined_row(mut row: usize, mut size: usize, addresses: [u64; 2]) -> (usize, usize) {
+    while size < LARGEST && row > 0 && row.is_multiple_of(2) && addresses.iter().all(|a| a.is_multiple_of(2 * size as u64)) {
+        (row, size) = (row / 2, 2 * size);
+    }
+    (row, size)
 }
 
 /// The distance of neighbours along each of `dims` in a dense tensor of `shape` that is broadcast to them.
@@ -107,6 +145,18 @@ mod tests {
         assert_eq!((a.rank, a.dims[0], a.strides[0][0]), (1, 35, 1));
         let none = Axes::<1>::new(&[], [&[]]).unwrap();
         assert_eq!((none.rank, none.single(), a.single()), (0, Some((1, [0])), Some((35, [1]))));
+    }
+
+    #[test]
+    fn neighbours_join() {
+        let rows = |by: isize| Axes::<2>::new(&[3, 12], [&[by, 1], &[12, 1]]).unwrap();
+        let (a, size) = rows(20).joined(2, [64, 128]);
+        assert_eq!((size, a.len(), &a.dims[..2], &a.strides[0][..2]), (8, 9, &[3, 3][..], &[5, 1][..]));
+        assert_eq!(rows(21).joined(2, [64, 128]).1, 2, "lines begin anywhere");
+        assert_eq!(rows(20).joined(2, [64, 132]).1, 4, "so does the target");
+        assert_eq!(Axes::<1>::new(&[], [&[]]).unwrap().joined(4, [0]).1, 4);
+        assert_eq!(Axes::<1>::new(&[64], [&[1]]).unwrap().joined(1, [0]).1, 16);
+        assert_eq!((joined_row(12, 2, [32, 64]), joined_row(12, 2, [32, 36]), joined_row(0, 4, [0, 0])), ((3, 8), (6, 4), (0, 4)));
     }
 
     #[test]

@@ -4,17 +4,20 @@ use ::cuda::{Arguments, Gemm};
 use base::{Layout, Result, Shape, TensorMut, TensorRef, ensure, error};
 
 use super::axes::{strides, strides_of};
+use super::swap::Swapped;
 use super::{Axes, Report, Tools};
 use crate::Run;
 
-/// Threads of a block of kernels that go through elements one by one.
+/// Threads of a block of kernels that go through elements.
 const THREADS: u32 = 256;
-/// More blocks than that are no use: each thread then goes through several elements.
+/// Elements that a thread handles together, or one after the other.
+const PACK: usize = 4;
+/// More blocks than that are no use: each thread then goes through more elements.
 const MOST_BLOCKS: usize = 1 << 20;
 
-/// How many blocks go through `n` elements one by one.
+/// How many blocks go through `n` elements.
 pub fn blocks_for(n: usize) -> u32 {
-    n.div_ceil(THREADS as usize).clamp(1, MOST_BLOCKS) as u32
+    n.div_ceil(THREADS as usize * PACK).clamp(1, MOST_BLOCKS) as u32
 }
 
 /// What a kernel of a device sees while it is launched: its inputs and outputs, and the stream.
@@ -151,7 +154,7 @@ impl<'a, 'r> Cuda<'a, 'r> {
         unsafe { self.tools.stream.launch(function, kernel, blocks, threads, arguments) }
     }
 
-    /// Starts `kernel`, which goes through `n` elements one by one.
+    /// Starts `kernel`, which goes through `n` elements.
     ///
     /// # Errors
     /// As [`launch`](Self::launch).
@@ -184,9 +187,13 @@ impl<'a, 'r> Cuda<'a, 'r> {
             // SAFETY: as the caller says.
             return unsafe { self.tools.stream.copy_within(from.0, to.0, n * size) };
         }
-        let axes = Axes::<2>::new(dims, [from.1, to.1])?;
-        // SAFETY: as the caller says.
-        unsafe { self.for_each(&format!("copy_{size}"), n, (axes, from.0, to.0, n as u64)) }
+        let (axes, size) = Axes::<2>::new(dims, [from.1, to.1])?.joined(size, [from.0, to.0]);
+        if let Some(Swapped { others, swap, blocks }) = axes.swapped(size) {
+            // SAFETY: as the caller says; the kernel goes through the same axes.
+            return unsafe { self.launch(&format!("swap_{size}"), blocks, THREADS, (others, swap, from.0, to.0)) };
+        }
+        // SAFETY: as the caller says; joined elements are the same bytes.
+        unsafe { self.for_each(&format!("copy_{size}"), axes.len(), (axes, from.0, to.0, axes.len() as u64)) }
     }
 
     /// Copies the elements of input 0 to output 0 in their order, under the shape that the output has.

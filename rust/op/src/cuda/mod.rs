@@ -4,13 +4,16 @@ mod axes;
 mod claim;
 mod context;
 mod fault;
+mod rows;
+mod swap;
 mod tools;
 
 pub use ::cuda::{Argument, Gemm, GemmOperand, GemmType, memory_name};
-pub use axes::{Axes, MAX_RANK};
+pub use axes::{Axes, MAX_RANK, joined_row};
 pub use claim::{CudaClaim, suffix};
 pub use context::{Cuda, blocks_for};
 pub use fault::{Faults, Report};
+pub use rows::Rows;
 pub use tools::Tools;
 
 /// An operator with kernels for CUDA devices. Their names and arguments are those of `kernels_cuda`.

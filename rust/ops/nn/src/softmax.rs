@@ -2,7 +2,7 @@
 
 use base::threads::Pace;
 use base::{ErrorKind, Result, TensorMut, axis_index, ensure};
-use op::cuda::{Cuda, CudaClaim, CudaKernel, suffix};
+use op::cuda::{Cuda, CudaClaim, CudaKernel, Rows, suffix};
 use op::types::{FLOATS, FLOATS_V1};
 use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, Sizes, since};
 
@@ -39,9 +39,6 @@ struct Softmax {
     flat: bool,
     log: bool,
 }
-
-/// Threads of a block on CUDA devices.
-const CUDA_THREADS: u32 = 256;
 
 /// The input seen as `[outer, len, inner]`; the middle is normalized.
 #[derive(Clone, Copy, Debug)]
@@ -95,10 +92,17 @@ impl CudaKernel for Softmax {
         if x.is_empty() {
             return Ok(());
         }
-        let addresses = (x.address() as u64, y.address() as u64);
-        let arguments = (addresses.0, addresses.1, len as u64, inner as u64, u32::from(self.log));
+        let (x_at, y_at, log) = (x.address() as u64, y.address() as u64, u32::from(self.log));
+        let suffix = suffix(x.dtype());
+        let rows = Rows::new(outer, len, x.dtype());
+        if inner == 1 && rows.are_held() {
+            let arguments = (x_at, y_at, outer as u64, len as u64, log);
+            // SAFETY: both tensors have that many rows; `softmax.cu` declares these arguments.
+            return unsafe { cx.launch(&rows.kernel("softmax", suffix), rows.blocks, Rows::THREADS, arguments) };
+        }
+        let arguments = (x_at, y_at, len as u64, inner as u64, log);
         // SAFETY: there is a block for each row of both tensors; `softmax.cu` declares these arguments.
-        unsafe { cx.launch(&format!("softmax_{}", suffix(x.dtype())), outer * inner, CUDA_THREADS, arguments) }
+        unsafe { cx.launch(&format!("softmax_{suffix}"), outer * inner, Rows::THREADS, arguments) }
     }
 }
 

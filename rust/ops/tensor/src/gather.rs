@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use base::{Result, Shape, axis_index};
 use ir::{Dim, SMALL};
-use op::cuda::{Cuda, CudaClaim, CudaKernel, suffix};
+use op::cuda::{Cuda, CudaClaim, CudaKernel, joined_row, suffix};
 use op::types::{ANY_V1, ANY_V13, INDEX};
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, since};
 
@@ -98,10 +98,12 @@ impl CudaKernel for Gather {
         let (outer, inner) = (&data.shape()[..axis], &data.shape()[axis + 1..]);
         let shape: Shape = outer.iter().chain(indices.shape()).chain(inner).copied().collect();
         let output = cx.output_of(0, &shape)?;
-        let (count, len, row) = (indices.len() as u64, data.shape()[axis] as u64, inner.iter().product::<usize>() as u64);
-        let kernel = format!("gather_{}_{}", data.dtype().size().unwrap_or_default(), suffix(indices.dtype()));
-        let (n, (fault, node)) = (output.len(), cx.fault()?);
+        let (count, len) = (indices.len() as u64, data.shape()[axis] as u64);
         let addresses = (data.address() as u64, indices.address() as u64, output.address() as u64);
+        let size = data.dtype().size().unwrap_or_default();
+        let (row, size) = joined_row(inner.iter().product(), size, [addresses.0, addresses.2]);
+        let kernel = format!("gather_{size}_{}", suffix(indices.dtype()));
+        let (n, row, (fault, node)) = (outer.iter().product::<usize>() * indices.len() * row, row as u64, cx.fault()?);
         // SAFETY: the output has a row for each pair of an outer index and one of the indices, which the kernel checks; `movement.cu`
         // declares these arguments.
         unsafe { cx.for_each(&kernel, n, (addresses.0, addresses.1, addresses.2, n as u64, count, len, row, fault, node)) }

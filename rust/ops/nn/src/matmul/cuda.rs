@@ -1,7 +1,7 @@
 //! Matrix products on CUDA devices: by cuBLASLt where it is installed; else on tensor cores for floats of 16 bits where the device has
 //! them, else in plain registers.
 
-use base::{DType, Result, Shape, ensure};
+use base::{DType, Result, Shape, TensorMut, ensure, error};
 use gemm::Activation;
 use op::cuda::{Argument, Axes, Cuda, CudaClaim, Gemm, GemmOperand, GemmType, suffix};
 
@@ -9,11 +9,14 @@ use super::product::{Product, broadcast_to};
 use super::shape::Side;
 use crate::activation;
 
-/// Rows and columns of the result that a block makes.
-const TILE: usize = 64;
-/// Threads of a block that works without tensor cores, and with them.
+/// Rows and columns of the result that a block makes: the larger ones read less, where there are enough of them for all of the device.
+const TILES: [usize; 2] = [128, 64];
+/// So many blocks keep a device busy.
+const ENOUGH: usize = 128;
+/// Threads of a block that works without tensor cores.
 const THREADS: u32 = 256;
-const THREADS_MMA: u32 = 128;
+/// Threads of a block on tensor cores for each row of its tile.
+const THREADS_OF_ROW: usize = 2;
 
 /// `Product` of `product.cuh`; 0 for what is left out.
 #[derive(Clone, Copy)]
@@ -47,7 +50,7 @@ impl Product {
     /// Whether a device can run the node.
     pub(super) fn claim(&self, cx: &CudaClaim<'_>) -> std::result::Result<(), String> {
         cx.ranks_fit()?;
-        cx.needs(&format!("product_{}", suffix(cx.dtype(0)?)))
+        cx.needs(&format!("product_{}_{}", TILES[1], suffix(cx.dtype(0)?)))
     }
 
     /// Starts the kernel.
@@ -88,17 +91,20 @@ impl Product {
             // SAFETY: as for the kernel below.
             && unsafe { cx.multiply(&gemm)? }
         {
-            return Ok(());
+            return if gemm.relu || activation == 0 { Ok(()) } else { activate(cx, &y, (activation, p, q)) };
         }
-        let blocks = plan.count() * plan.m.div_ceil(TILE) * plan.n.div_ceil(TILE);
         let suffix = suffix(a.dtype());
-        let on_tensor_cores = form(&plan.a, &plan.b).map(|form| format!("product_mma_{form}_{suffix}")).filter(|k| cx.has(k));
-        let (kernel, threads) = match on_tensor_cores {
-            Some(kernel) => (kernel, THREADS_MMA),
-            None => (format!("product_{suffix}"), THREADS),
-        };
+        let blocks = |tile: usize| plan.count() * plan.m.div_ceil(tile) * plan.n.div_ceil(tile);
+        let fits = |tile: &usize| *tile == TILES[1] || blocks(*tile) >= ENOUGH;
+        let on_tensor_cores =
+            |tile: usize| Some((format!("product_mma_{tile}_{}_{suffix}", form(&plan.a, &plan.b)?), tile * THREADS_OF_ROW));
+        let plain = |tile: usize| Some((format!("product_{tile}_{suffix}"), THREADS as usize));
+        let ways: [&dyn Fn(usize) -> Option<(String, usize)>; 2] = [&on_tensor_cores, &plain];
+        let kernels = ways.iter().flat_map(|way| TILES.into_iter().filter(fits).filter_map(move |tile| Some((way(tile)?, tile))));
+        let found = kernels.into_iter().find(|((kernel, _), _)| cx.has(kernel));
+        let ((kernel, threads), tile) = found.ok_or_else(|| error!(NotImplemented, "there is no kernel for products of {suffix}"))?;
         // SAFETY: the plan stays inside of operands, which have one type, and result; `product.cuh` declares this argument.
-        unsafe { cx.launch(&kernel, blocks, threads, (arguments,)) }
+        unsafe { cx.launch(&kernel, blocks(tile), threads as u32, (arguments,)) }
     }
 
     /// The product as cuBLASLt takes it: operands in lines, one axis of batches, and an epilogue that it has.
@@ -111,11 +117,7 @@ impl Product {
             _ => return None,
         };
         let (batch, [a_stride, b_stride, y_stride]) = p.batch.single()?;
-        let relu = match self.activation {
-            None => false,
-            Some(Activation::Relu) => true,
-            Some(_) => return None,
-        };
+        let relu = matches!(self.activation, Some(Activation::Relu));
         let (bias, c) = match (p.c, p.c_row, p.c_col) {
             (0, ..) => (None, None),
             (c, 0, 1) if p.beta == 1.0 => (Some(c), None),
@@ -144,6 +146,13 @@ impl Product {
             y_stride,
         })
     }
+}
+
+/// Applies an activation that cuBLASLt does not have to its result, in place.
+fn activate(cx: &Cuda<'_, '_>, y: &TensorMut<'_>, (activation, p, q): (u32, f32, f32)) -> Result<()> {
+    let arguments = (y.address() as u64, y.len() as u64, activation, p, q);
+    // SAFETY: the output has that many elements; `unary.cu` declares these arguments.
+    unsafe { cx.for_each(&format!("activate_{}", suffix(y.dtype())), y.len(), arguments) }
 }
 
 /// An operand whose rows or columns lie in one piece each.

@@ -1,12 +1,9 @@
-//! Normalization of rows on CUDA devices: one block for each row.
+//! Normalization of rows on CUDA devices.
 
 use base::{DType, Result, TensorRef, ensure};
-use op::cuda::{Argument, Cuda, CudaClaim, suffix};
+use op::cuda::{Argument, Cuda, CudaClaim, Rows, suffix};
 
 use super::row::RowNorm;
-
-/// Threads of a block.
-const THREADS: u32 = 256;
 
 /// `Row` of `normalize.cuh`; 0 for what is left out.
 #[derive(Clone, Copy)]
@@ -22,6 +19,7 @@ struct Row {
     sum: u64,
     mean: u64,
     inverse: u64,
+    rows: u64,
     len: u64,
     epsilon: f32,
     simplified: u32,
@@ -90,12 +88,14 @@ impl RowNorm {
             sum: output(self.sum_output, rows * len, x.dtype())?,
             mean: output(self.mean_output, rows, DType::F32)?,
             inverse: output(self.inverse_output, rows, DType::F32)?,
+            rows: rows as u64,
             len: len as u64,
             epsilon: self.epsilon,
             simplified: self.simplified.into(),
         };
+        let spread = Rows::new(rows, len, x.dtype());
         // SAFETY: inputs and outputs have the sizes that were checked above; `normalize.cu` declares this argument.
-        unsafe { cx.launch(&format!("normalize_{}", suffix(x.dtype())), rows, THREADS, (row,)) }
+        unsafe { cx.launch(&spread.kernel("normalize", suffix(x.dtype())), spread.blocks, Rows::THREADS, (row,)) }
     }
 
     /// What is added to `x`, which it must fit into a whole number of times.

@@ -1,0 +1,85 @@
+// Rows whose elements the threads that share a row keep in registers, so that memory is read once.
+#pragma once
+#include "packs.cuh"
+
+// The threads of a row: a warp, of which a block has several, or the whole block. Each holds at most `HELD` elements, or 8 doubles.
+struct WarpOfRow {
+    static constexpr int THREADS = WARP, HELD = 16;
+    DEVICE static uint64_t row() { return blockIdx.x * uint64_t(blockDim.x / WARP) + threadIdx.x / WARP; }
+    DEVICE static int rank() { return threadIdx.x % WARP; }
+    template <class Fold, class R> DEVICE static R fold(R v) { return fold_warp<Fold>(v); }
+};
+struct BlockOfRow {
+    static constexpr int THREADS = 256, HELD = 32;
+    DEVICE static uint64_t row() { return blockIdx.x; }
+    DEVICE static int rank() { return threadIdx.x; }
+    template <class Fold, class R> DEVICE static R fold(R v) { return fold_block<Fold>(v); }
+};
+
+// The elements of a row of `T` that one of the `Threads` keeps: packs, one from each thread in turn. The Rust side knows how many
+// that makes: `op::cuda::Rows`.
+template <class Threads, class T> struct Held {
+    typedef Wide<T> R;
+    static constexpr int P = pack_size<T>();
+    static constexpr int PACKS = (sizeof(R) == 8 ? 8 : Threads::HELD) / P;
+    R of[PACKS * P];
+
+    // Calls `f(v, i)` for those elements that there are, with their index in the row.
+    template <class F> DEVICE void each(uint64_t len, const F& f) {
+        each_pack(len, [&](int first, uint64_t i) {
+            UNROLLED
+            for (int e = 0; e < P; e++) {
+                if (i + e < len) f(of[first + e], i + e);
+            }
+        });
+    }
+
+    // Calls `f(first, i)` for those packs that there are, with the index of the first element here and in the row.
+    template <class F> DEVICE static void each_pack(uint64_t len, const F& f) {
+        UNROLLED
+        for (int pack = 0; pack < PACKS; pack++) {
+            const uint64_t i = (static_cast<uint64_t>(pack) * Threads::THREADS + Threads::rank()) * P;
+            if (i < len) f(pack * P, i);
+        }
+    }
+
+    DEVICE void load_row(const T* row, uint64_t len) {
+        each_pack(len, [&](int first, uint64_t i) {
+            const Pack<T, P> pack = load<P>(row + i, len - i);
+            UNROLLED
+            for (int e = 0; e < P; e++) of[first + e] = widen(pack.of[e]);
+        });
+    }
+
+    DEVICE void add_row(const T* row, uint64_t len) {
+        each_pack(len, [&](int first, uint64_t i) {
+            const Pack<T, P> pack = load<P>(row + i, len - i);
+            UNROLLED
+            for (int e = 0; e < P; e++) of[first + e] += widen(pack.of[e]);
+        });
+    }
+
+    DEVICE void multiply_row(const T* row, uint64_t len) {
+        each_pack(len, [&](int first, uint64_t i) {
+            const Pack<T, P> pack = load<P>(row + i, len - i);
+            UNROLLED
+            for (int e = 0; e < P; e++) of[first + e] *= widen(pack.of[e]);
+        });
+    }
+
+    DEVICE void store_row(T* row, uint64_t len) const {
+        each_pack(len, [&](int first, uint64_t i) {
+            Pack<T, P> pack;
+            UNROLLED
+            for (int e = 0; e < P; e++) pack.of[e] = narrow<T>(of[first + e]);
+            store(row + i, pack, len - i);
+        });
+    }
+
+    // One value from all elements of the row: what `f` makes of each, folded.
+    template <class Fold, class F> DEVICE R fold(uint64_t len, const F& f) {
+        R folded = Fold::template none<R>();
+        each(len, [&](R& v, uint64_t) { folded = Fold::both(folded, f(v)); });
+        return Threads::template fold<Fold>(folded);
+    }
+};
