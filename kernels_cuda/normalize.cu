@@ -3,11 +3,11 @@
 #include "rows.cuh"
 
 // Rows that the registers of their threads hold.
-template <class Threads, class T> DEVICE void normalize_held(const Row<T>& row) {
+template <class Threads, int COUNT, class T> DEVICE void normalize_held(const Row<T>& row) {
     typedef Wide<T> R;
     const uint64_t number = Threads::row(), start = number * row.len, len = row.len;
     if (number >= row.rows) return;
-    Held<Threads, T> held;
+    Held<Threads, T, COUNT> held;
     held.load_row(row.x + start, len);
     if (row.skip) held.add_row(row.skip + start % row.skip_len, len);
     if (row.bias) held.add_row(row.bias, len);
@@ -15,7 +15,8 @@ template <class Threads, class T> DEVICE void normalize_held(const Row<T>& row) 
     const R mean = row.simplified ? R(0) : held.template fold<SumOf>(len, [](R v) { return v; }) / R(len);
     const R spread = held.template fold<SumOf>(len, [=](R v) { return (v - mean) * (v - mean); }) / R(len);
     const R inverse = R(1) / sqrt(spread + R(row.epsilon));
-    held.each(len, [=](R& v, uint64_t) { v = (v - mean) * inverse; });
+    UNROLLED
+    for (R& v : held.of) v = (v - mean) * inverse;
     if (row.gamma) held.multiply_row(row.gamma, len);
     if (row.beta) held.add_row(row.beta, len);
     held.store_row(row.y + start, len);
@@ -63,12 +64,13 @@ template <class T> DEVICE void normalize(const Row<T>& row) {
     }
 }
 
-#define NORMALIZE(suffix, T) \
-    KERNEL(256, normalize_by_warp_##suffix, Row<T> row) { normalize_held<WarpOfRow, T>(row); } \
-    KERNEL(256, normalize_by_block_##suffix, Row<T> row) { normalize_held<BlockOfRow, T>(row); } \
+#define NORMALIZE(suffix, T, of_warp, of_large_block) \
+    KERNEL(256, normalize_by_warp_##suffix, Row<T> row) { normalize_held<WarpOfRow, of_warp>(row); } \
+    KERNEL(256, normalize_by_block_##suffix, Row<T> row) { normalize_held<BlockOfRow, 8>(row); } \
+    KERNEL(256, normalize_by_large_block_##suffix, Row<T> row) { normalize_held<BlockOfRow, of_large_block>(row); } \
     KERNEL(256, normalize_##suffix, Row<T> row) { normalize<T>(row); }
 
-NORMALIZE(f32, float)
-NORMALIZE(f64, double)
-NORMALIZE(f16, __half)
-NORMALIZE(bf16, __nv_bfloat16)
+NORMALIZE(f32, float, 16, 32)
+NORMALIZE(f64, double, 8, 16)
+NORMALIZE(f16, __half, 16, 32)
+NORMALIZE(bf16, __nv_bfloat16, 16, 32)

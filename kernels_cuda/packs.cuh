@@ -6,8 +6,13 @@ template <class T, int count> struct alignas(count * sizeof(T)) Pack {
     T of[count];
 };
 
-// How many elements of these types a thread handles together: functions of several doubles would not keep to registers.
-template <class... T> constexpr int pack_size() { return (... || (sizeof(T) > 4)) ? 1 : 4; }
+// How many elements of these types a thread handles together: 16 bytes of the larger one. Functions of several doubles would not keep
+// to registers.
+template <class... T> constexpr int pack_size() {
+    unsigned long largest = 2;
+    ((largest = sizeof(T) > largest ? sizeof(T) : largest), ...);
+    return largest > 4 ? 1 : 16 / static_cast<int>(largest);
+}
 
 // Whether a pack lies at `p` as its type wants it.
 template <int count, class T> DEVICE bool is_aligned(const T* p) { return reinterpret_cast<uint64_t>(p) % (count * sizeof(T)) == 0; }

@@ -7,36 +7,46 @@ constexpr int DEPTH = 32;
 constexpr int WARP_COLUMNS = 32;
 // Elements of one asynchronous copy.
 constexpr int CHUNK = 8;
-constexpr int STAGES = 2;
+constexpr int STAGES = 3;
 
 // The threads that make a tile of `SIDE` by `SIDE`.
 template <int SIDE> constexpr int THREADS = 2 * SIDE / WARP_COLUMNS * WARP;
 
-// An operand's tile as it lies in memory: lines along `k` (`deep`), or along the other axis. Padded so that the rows that
-// `load_matrices` fetches together lie in different banks.
+// An operand's tile as it lies in memory: lines along `k` (`deep`), or along the other axis.
 template <class T, bool deep, int SIDE> struct Stage {
     static constexpr int LINES = deep ? SIDE : DEPTH;
-    static constexpr int LENGTH = deep ? DEPTH : SIDE;
-    alignas(16) T line[LINES][LENGTH + CHUNK];
+    static constexpr int CHUNKS = (deep ? DEPTH : SIDE) / CHUNK;
+    // Lines that the threads fetch together, a chunk each.
+    static constexpr int AT_ONCE = THREADS<SIDE> / CHUNKS;
+    alignas(16) T chunk[LINES][CHUNKS][CHUNK];
+
+    // Chunks change places within their line, so that those which `load_matrices` fetches together lie in different banks.
+    DEVICE static int place(int line, int chunk) {
+        constexpr int LINES_OF_BANKS = CHUNKS < 8 ? 8 / CHUNKS : 1;
+        return chunk ^ (line / LINES_OF_BANKS % (CHUNKS < 8 ? CHUNKS : 8));
+    }
 
     // Starts copying the tile: `outer` from `first` of `size`, `k` from `start` of `k`. What lies outside becomes zero.
     DEVICE void fetch(const T* from, uint64_t first, uint64_t size, uint64_t start, uint64_t k, int64_t stride) {
-        const uint64_t line_start = deep ? first : start, lines = deep ? size : k;
-        const uint64_t column_start = deep ? start : first, columns = deep ? k : size;
-        for (int i = threadIdx.x; i < LINES * LENGTH / CHUNK; i += THREADS<SIDE>) {
-            const int row = i / (LENGTH / CHUNK);
-            const int column = i % (LENGTH / CHUNK) * CHUNK;
-            const T* source = from + int64_t(line_start + row) * stride + int64_t(column_start + column);
-            const bool whole = line_start + row < lines && column_start + column + CHUNK <= columns;
-            if (whole && reinterpret_cast<uint64_t>(source) % 16 == 0) {
-                copy_16_later(&line[row][column], source);
-                continue;
-            }
-            for (int e = 0; e < CHUNK; e++) {
-                const bool inside = line_start + row < lines && column_start + column + e < columns;
-                line[row][column + e] = inside ? source[e] : narrow<T>(0.0f);
+        const int chunk_of_thread = threadIdx.x % CHUNKS, line_of_thread = threadIdx.x / CHUNKS;
+        const uint64_t line = (deep ? first : start) + line_of_thread, lines = deep ? size : k;
+        const uint64_t column = (deep ? start : first) + chunk_of_thread * CHUNK, columns = deep ? k : size;
+        const T* source = from + int64_t(line) * stride + int64_t(column);
+        const bool aligned = reinterpret_cast<uint64_t>(source) % 16 == 0 && stride % CHUNK == 0 && column + CHUNK <= columns;
+        UNROLLED
+        for (int i = 0; i < LINES; i += AT_ONCE, source += AT_ONCE * stride) {
+            T* to = chunk[line_of_thread + i][place(line_of_thread + i, chunk_of_thread)];
+            if (aligned && line + i < lines) {
+                copy_16_later(to, source);
+            } else {
+                fetch_some(to, source, line + i < lines && column < columns ? columns - column : 0);
             }
         }
+    }
+
+    // Copies the first `count` elements of a chunk; the others become zero.
+    CALLED static void fetch_some(T* to, const T* source, uint64_t count) {
+        for (int e = 0; e < CHUNK; e++) to[e] = static_cast<uint64_t>(e) < count ? source[e] : narrow<T>(0.0f);
     }
 
     // Four 8x8 matrices from element (`outer`, `depth`) on: `outer` advances with bit `outer_bit` of the matrix number, `depth` with
@@ -45,10 +55,11 @@ template <class T, bool deep, int SIDE> struct Stage {
         const int lane = threadIdx.x % WARP, matrix = lane / 8, row = lane % 8;
         outer += (matrix >> outer_bit & 1) * 8;
         depth += (matrix >> (1 - outer_bit) & 1) * 8;
+        const int line = (deep ? outer : depth) + row, column = (deep ? depth : outer) / CHUNK;
         if (deep) {
-            load_matrices(r, &line[outer + row][depth]);
+            load_matrices(r, chunk[line][place(line, column)]);
         } else {
-            load_matrices_transposed(r, &line[depth + row][outer]);
+            load_matrices_transposed(r, chunk[line][place(line, column)]);
         }
     }
 };
@@ -73,8 +84,10 @@ template <class T, bool deep_a, bool deep_b, int SIDE> struct Multiply {
     Tile<T> tile;
     Shared& shared;
 
-    DEVICE void fetch(uint64_t step) {
+    // Starts copying the operands of a step, if there is such: a group of copies in any case.
+    DEVICE void fetch(uint64_t step, uint64_t steps) {
         const int stage = step % STAGES;
+        if (step >= steps) return end_copy_group();
         shared.stages.a[stage].fetch(tile.a, tile.row, p.m, step * DEPTH, p.k, deep_a ? p.a_row : p.a_col);
         shared.stages.b[stage].fetch(tile.b, tile.col, p.n, step * DEPTH, p.k, deep_b ? p.b_col : p.b_row);
         end_copy_group();
@@ -105,19 +118,17 @@ template <class T, bool deep_a, bool deep_b, int SIDE> struct Multiply {
         const int row = warp / (SIDE / WARP_COLUMNS) * (SIDE / 2), col = warp % (SIDE / WARP_COLUMNS) * WARP_COLUMNS;
         Sum sum = {};
         const uint64_t steps = (p.k + DEPTH - 1) / DEPTH;
-        if (steps > 0) fetch(0);
+        for (uint64_t step = 0; step + 1 < STAGES; step++) fetch(step, steps);
         ROLLED
         for (uint64_t step = 0; step < steps; step++) {
-            if (step + 1 < steps) {
-                fetch(step + 1);
-                wait_for_copies<1>();
-            } else {
-                wait_for_copies<0>();
-            }
+            wait_for_copies<STAGES - 2>();
+            // Everybody's copies have come, and nobody reads the stage any more that is fetched next.
             BLOCK_BARRIER();
+            fetch(step + STAGES - 1, steps);
             add(step % STAGES, row, col, sum);
-            BLOCK_BARRIER();
         }
+        wait_for_copies<0>();
+        BLOCK_BARRIER();
         finish_all(row, col, sum);
     }
 

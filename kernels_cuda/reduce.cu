@@ -1,5 +1,5 @@
 // Reductions: each element of the result is made by one thread, a warp, or a block.
-#include "common.cuh"
+#include "packs.cuh"
 
 // Each reduction: what becomes of an element, how two become one, and what becomes of the whole of `count` elements.
 template <class FoldOf> struct Plain {
@@ -45,9 +45,6 @@ template <class T> struct Part {
         locate(reduced, i, at);
         return Wide<T>(widen(x[at[0]]));
     }
-
-    // The same where there is at most one axis.
-    DEVICE Wide<T> on_axis(uint64_t i) const { return Wide<T>(widen(x[static_cast<int64_t>(i) * reduced.strides[0][0]])); }
 };
 
 // The threads of the block that make one result: all, those of a warp, or one.
@@ -57,23 +54,24 @@ struct Team {
     DEVICE uint64_t result() const { return quotient_of(blockIdx.x * uint64_t(blockDim.x) + threadIdx.x, size); }
     DEVICE uint32_t rank() const { return threadIdx.x % size; }
 
-    // One value from what `f` makes of each element. Several are loaded at a time, so that none waits for another.
+    // One value from what `f` makes of each element. On one axis, several are loaded at a time.
     template <class Fold, class T, class F> DEVICE Wide<T> fold(const Part<T>& part, const F& f) const {
-        constexpr int AT_ONCE = 4;
+        constexpr int P = pack_size<T>();
         Wide<T> v = Fold::template none<Wide<T>>();
-        uint64_t i = rank();
         if (part.reduced.rank < 2) {
+            const int64_t stride = part.reduced.strides[0][0];
             ROLLED
-            for (; i + (AT_ONCE - 1) * size < part.count; i += AT_ONCE * size) {
-                Wide<T> next[AT_ONCE];
+            for (uint64_t i = rank() * P; i < part.count; i += size * P) {
+                const Pack<T, P> pack = load_along<P>(part.x + static_cast<int64_t>(i) * stride, stride, part.count - i);
                 UNROLLED
-                for (int e = 0; e < AT_ONCE; e++) next[e] = part.on_axis(i + e * size);
-                UNROLLED
-                for (int e = 0; e < AT_ONCE; e++) v = Fold::both(v, f(next[e]));
+                for (int e = 0; e < P; e++) {
+                    if (i + e < part.count) v = Fold::both(v, f(Wide<T>(widen(pack.of[e]))));
+                }
             }
+        } else {
+            ROLLED
+            for (uint64_t i = rank(); i < part.count; i += size) v = Fold::both(v, f(part.at(i)));
         }
-        ROLLED
-        for (; i < part.count; i += size) v = Fold::both(v, f(part.at(i)));
         if (size == 1) return v;
         return size == WARP ? fold_warp<Fold>(v) : fold_block<Fold>(v);
     }

@@ -2,27 +2,27 @@
 #pragma once
 #include "packs.cuh"
 
-// The threads of a row: a warp, of which a block has several, or the whole block. Each holds at most `HELD` elements, or 8 doubles.
+// The threads of a row: a warp, of which a block has several, or the whole block.
 struct WarpOfRow {
-    static constexpr int THREADS = WARP, HELD = 16;
+    static constexpr int THREADS = WARP;
     DEVICE static uint64_t row() { return blockIdx.x * uint64_t(blockDim.x / WARP) + threadIdx.x / WARP; }
     DEVICE static int rank() { return threadIdx.x % WARP; }
     template <class Fold, class R> DEVICE static R fold(R v) { return fold_warp<Fold>(v); }
 };
 struct BlockOfRow {
-    static constexpr int THREADS = 256, HELD = 32;
+    static constexpr int THREADS = 256;
     DEVICE static uint64_t row() { return blockIdx.x; }
     DEVICE static int rank() { return threadIdx.x; }
     template <class Fold, class R> DEVICE static R fold(R v) { return fold_block<Fold>(v); }
 };
 
-// The elements of a row of `T` that one of the `Threads` keeps: packs, one from each thread in turn. The Rust side knows how many
-// that makes: `op::cuda::Rows`.
-template <class Threads, class T> struct Held {
+// The elements of a row of `T` that one of the `Threads` keeps, at most `COUNT`: packs, one from each thread in turn. The fewer there can
+// be, the more rows are under way at a time. The Rust side knows the kernels of each count: `op::cuda::Rows`.
+template <class Threads, class T, int COUNT> struct Held {
     typedef Wide<T> R;
     static constexpr int P = pack_size<T>();
-    static constexpr int PACKS = (sizeof(R) == 8 ? 8 : Threads::HELD) / P;
-    R of[PACKS * P];
+    static constexpr int PACKS = COUNT / P;
+    R of[COUNT] = {};
 
     // Calls `f(v, i)` for those elements that there are, with their index in the row.
     template <class F> DEVICE void each(uint64_t len, const F& f) {

@@ -2,11 +2,12 @@
 #include "rows.cuh"
 
 // Rows that the registers of their threads hold; `inner` is 1.
-template <class Threads, class T> DEVICE void softmax_held(const T* x, T* y, uint64_t rows, uint64_t len, uint32_t log_of) {
+template <class Threads, int COUNT, class T>
+DEVICE void softmax_held(const T* x, T* y, uint64_t rows, uint64_t len, uint32_t log_of) {
     typedef Wide<T> R;
     const uint64_t row = Threads::row();
     if (row >= rows) return;
-    Held<Threads, T> held;
+    Held<Threads, T, COUNT> held;
     held.load_row(x + row * len, len);
     const R largest = held.template fold<LargestOf>(len, [](R v) { return v; });
     if (log_of) {
@@ -38,18 +39,20 @@ template <class T> DEVICE void softmax(const T* x, T* y, uint64_t len, uint64_t 
     }
 }
 
-#define SOFTMAX(suffix, T) \
-    KERNEL(256, softmax_by_warp_##suffix, const T* x, T* y, uint64_t rows, uint64_t len, uint32_t log_of) { \
-        softmax_held<WarpOfRow, T>(x, y, rows, len, log_of); \
-    } \
-    KERNEL(256, softmax_by_block_##suffix, const T* x, T* y, uint64_t rows, uint64_t len, uint32_t log_of) { \
-        softmax_held<BlockOfRow, T>(x, y, rows, len, log_of); \
-    } \
+#define SOFTMAX_HELD(by, suffix, T, Threads, count) \
+    KERNEL(256, softmax_##by##_##suffix, const T* x, T* y, uint64_t rows, uint64_t len, uint32_t log_of) { \
+        softmax_held<Threads, count>(x, y, rows, len, log_of); \
+    }
+
+#define SOFTMAX(suffix, T, of_warp, of_large_block) \
+    SOFTMAX_HELD(by_warp, suffix, T, WarpOfRow, of_warp) \
+    SOFTMAX_HELD(by_block, suffix, T, BlockOfRow, 8) \
+    SOFTMAX_HELD(by_large_block, suffix, T, BlockOfRow, of_large_block) \
     KERNEL(256, softmax_##suffix, const T* x, T* y, uint64_t len, uint64_t inner, uint32_t log_of) { \
         softmax<T>(x, y, len, inner, log_of); \
     }
 
-SOFTMAX(f32, float)
-SOFTMAX(f64, double)
-SOFTMAX(f16, __half)
-SOFTMAX(bf16, __nv_bfloat16)
+SOFTMAX(f32, float, 16, 32)
+SOFTMAX(f64, double, 8, 16)
+SOFTMAX(f16, __half, 16, 32)
+SOFTMAX(bf16, __nv_bfloat16, 16, 32)

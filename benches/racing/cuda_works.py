@@ -142,7 +142,7 @@ def memory_bound(name: str, rows: int, width: int) -> list[Work]:
             scale,
             lambda torch, x, w: torch.nn.functional.layer_norm(x, (width,), w["g"], w["z"]),
         ),
-        ("Add of a row", ("Add", ["x", "g"], ["y"], {}), scale, lambda _, x, w: x + w["g"]),
+        ("Add of a row", ("Add", ["x", "g"], ["y"], {}), {"g": scale["g"]}, lambda _, x, w: x + w["g"]),
         ("ReduceMean", ("ReduceMean", ["x", "axes"], ["y"], {}), last, lambda _, x, __: x.mean(-1, keepdim=True)),
         ("Transpose", ("Transpose", ["x"], ["y"], {"perm": [1, 0]}), {}, lambda _, x, __: x.t().contiguous()),
     ]

@@ -297,7 +297,9 @@ template <class T> void softmax_case(uint64_t outer, uint64_t len, uint64_t inne
     const auto from = static_cast<const T*>(x.data);
     run(of<T>("softmax"), rows, 256, y, want, bound, from, y.data, uint64_t{len}, uint64_t{inner}, log_of);
     if (inner > 1) return;
-    run(of<T>("softmax_by_block"), rows, 256, y, want, bound, from, y.data, uint64_t{outer}, uint64_t{len}, log_of);
+    for (const char* kernel : {"softmax_by_block", "softmax_by_large_block"}) {
+        run(of<T>(kernel), rows, 256, y, want, bound, from, y.data, uint64_t{outer}, uint64_t{len}, log_of);
+    }
     if (len > 256) return;
     run(of<T>("softmax_by_warp"), (rows + 7) / 8, 256, y, want, bound, from, y.data, uint64_t{outer}, uint64_t{len}, log_of);
 }
@@ -356,6 +358,7 @@ template <class T> void normalize() {
         for (bool all : {false, true}) {
             normalize_case<T>("normalize", 3, 3, len, all, len == 33);
             normalize_case<T>("normalize_by_block", 3, 3, len, all, len == 33);
+            normalize_case<T>("normalize_by_large_block", 3, 3, len, all, len == 33);
             if (len < 300) normalize_case<T>("normalize_by_warp", 2, 11, len, all, len == 33);
         }
     }

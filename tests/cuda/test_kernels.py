@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("make") or not shutil.which("g+
 # What a mistake of each kind does to a kernel, by file: the text and what it becomes.
 MISTAKES = {
     "a barrier is missing": ("product", "            BLOCK_BARRIER();\n            // Under way", "            // Under way"),
-    "a copy is not waited for": ("product_mma", "wait_for_copies<1>", "wait_for_copies<2>"),
+    "a copy is not waited for": ("product_mma", "wait_for_copies<STAGES - 2>", "wait_for_copies<STAGES - 1>"),
     "threads part at a barrier": (
         "product",
         "            BLOCK_BARRIER();\n            // Under",

@@ -11,7 +11,7 @@ use crate::Run;
 /// Threads of a block of kernels that go through elements.
 const THREADS: u32 = 256;
 /// Elements that a thread handles together, or one after the other.
-const PACK: usize = 4;
+const PACK: usize = 8;
 /// More blocks than that are no use: each thread then goes through more elements.
 const MOST_BLOCKS: usize = 1 << 20;
 

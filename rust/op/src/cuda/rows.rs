@@ -6,6 +6,9 @@ use base::DType;
 const THREADS: usize = 256;
 const WARP: usize = 32;
 
+/// Elements that a thread of a block holds, unless the block is one for large rows.
+const OF_BLOCK: usize = 8;
+
 /// How a kernel of rows is spread over a device, as `rows.cuh` does it.
 pub struct Rows {
     kernel: &'static str,
@@ -20,12 +23,14 @@ impl Rows {
     /// `rows` rows of `len` elements of a float type: by a warp or a block each, which hold a row in their registers, or else by a block
     /// that reads it several times.
     pub fn new(rows: usize, len: usize, dtype: DType) -> Self {
-        let (of_warp, of_block) = if dtype == DType::F64 { (8, 8) } else { (16, 32) };
-        if len <= WARP * of_warp {
-            Self { kernel: "_by_warp", blocks: rows.div_ceil(THREADS / WARP) }
-        } else {
-            Self { kernel: if len <= THREADS * of_block { "_by_block" } else { "" }, blocks: rows }
-        }
+        let (of_warp, of_large_block) = if dtype == DType::F64 { (8, 16) } else { (16, 32) };
+        let (kernel, blocks) = match len {
+            _ if len <= WARP * of_warp => ("_by_warp", rows.div_ceil(THREADS / WARP)),
+            _ if len <= THREADS * OF_BLOCK => ("_by_block", rows),
+            _ if len <= THREADS * of_large_block => ("_by_large_block", rows),
+            _ => ("", rows),
+        };
+        Self { kernel, blocks }
     }
 
     /// Whether registers hold the rows.

@@ -19,6 +19,7 @@ fn threads(results: usize, count: usize, apart: bool) -> u32 {
         _ if apart && (results >= MANY || count <= WARP as usize) => 1,
         ..=4 => 1,
         ..=512 => WARP,
+        ..=8192 if results >= MANY / 8 => WARP,
         _ => THREADS,
     }
 }
