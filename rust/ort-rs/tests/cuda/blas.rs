@@ -68,7 +68,7 @@ fn tf32_is_for_who_asks_and_f64_for_our_kernels() {
 fn by_our_kernels(name: &str, settings: &[(&str, &str)], cause: &'static str) {
     on_fake_logged(name, settings, move |log| {
         let session = compare(&product(), &[("x", numbers(F32, &[3, 6], 3).into())], &[]);
-        assert!(logged(log, "matmul") == 0 && std::fs::read_to_string(log).expect("a log").contains("launch product_f32"));
+        assert!(logged(log, "matmul") == 0 && std::fs::read_to_string(log).expect("a log").contains("launch product_64_f32"));
         let notes = session.notes();
         assert!(notes.len() == 1 && notes[0].contains(cause), "{notes:?}");
     });
