@@ -79,13 +79,15 @@ template <class T> DEVICE void swap(const Axes<2>& others, const Swap& swap, con
     UNROLLED
     for (uint64_t line = threadIdx.x / SIDE; line < SIDE; line += THREADS / SIDE) {
         const uint64_t p = first_p + place, q = first_q + line;
-        if (p < swap.p && q < swap.q) square.line[line][place] = from[at[0] + static_cast<int64_t>(q) * swap.from_q + static_cast<int64_t>(p)];
+        const int64_t source = at[0] + static_cast<int64_t>(q) * swap.from_q + static_cast<int64_t>(p);
+        if (p < swap.p && q < swap.q) square.line[line][place] = from[source];
     }
     BLOCK_BARRIER();
     UNROLLED
     for (uint64_t line = threadIdx.x / SIDE; line < SIDE; line += THREADS / SIDE) {
         const uint64_t p = first_p + line, q = first_q + place;
-        if (p < swap.p && q < swap.q) to[at[1] + static_cast<int64_t>(p) * swap.to_p + static_cast<int64_t>(q)] = square.line[place][line];
+        const int64_t target = at[1] + static_cast<int64_t>(p) * swap.to_p + static_cast<int64_t>(q);
+        if (p < swap.p && q < swap.q) to[target] = square.line[place][line];
     }
 }
 

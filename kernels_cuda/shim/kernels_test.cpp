@@ -137,8 +137,10 @@ template <class T> void binary_lines() {
             const auto sum = [&](size_t i) { return value(a, i + offset) + value(b, i % line); };
             const auto first = [&](size_t i) { return value(a, i + offset) + value(b, 0); };
             const Axes<2> by_line = axes<2>({3, line}, {{length, 1}, {0, 1}}), by_one = axes<2>({3 * line}, {{1}, {0}});
-            run(of<T>("binary_Add"), 1, 256, y, sum, tolerance<T>(), by_line, from, static_cast<const T*>(b.data), y.data, uint64_t{y.len});
-            run(of<T>("binary_Add"), 2, 256, y, first, tolerance<T>(), by_one, from, static_cast<const T*>(b.data), y.data, uint64_t{y.len});
+            const auto other = static_cast<const T*>(b.data);
+            const std::string add = of<T>("binary_Add");
+            run(add, 1, 256, y, sum, tolerance<T>(), by_line, from, other, y.data, uint64_t{y.len});
+            run(add, 2, 256, y, first, tolerance<T>(), by_one, from, other, y.data, uint64_t{y.len});
         }
     }
 }

@@ -98,8 +98,8 @@ impl<const K: usize> Axes<K> {
     }
 }
 
-/// Rows of `row` elements of `size` bytes, which begin at multiples of their length from `addresses` on, in fewer, larger elements: how many,
-/// and of what size.
+/// Rows of `row` elements of `size` bytes, which begin at multiples of their length from `addresses` on, in fewer, larger elements: how
+/// many, and of what size.
 pub fn joined_row(mut row: usize, mut size: usize, addresses: [u64; 2]) -> (usize, usize) {
     while size < LARGEST && row > 0 && row.is_multiple_of(2) && addresses.iter().all(|a| a.is_multiple_of(2 * size as u64)) {
         (row, size) = (row / 2, 2 * size);
