@@ -15,12 +15,13 @@ const MANY: usize = 1 << 16;
 /// How many threads make one of `results` elements out of `count`; `apart` says that neighbours of the result are neighbours in the input,
 /// which threads of one warp then read together.
 fn threads(results: usize, count: usize, apart: bool) -> u32 {
-    match count {
-        _ if apart && (results >= MANY || count <= WARP as usize) => 1,
-        ..=4 => 1,
-        ..=512 => WARP,
-        ..=8192 if results >= MANY / 8 => WARP,
-        _ => THREADS,
+    let by_warp = count <= 512 || (count <= 8192 && results >= MANY / 8);
+    if count <= 4 || (apart && (results >= MANY || count <= WARP as usize)) {
+        1
+    } else if by_warp {
+        WARP
+    } else {
+        THREADS
     }
 }
 
