@@ -26,8 +26,6 @@ template <class Threads, int COUNT, class T> DEVICE void normalize_held(const Ro
     }
 }
 
-// Any rows: one block for each.
-
 template <class T> DEVICE Wide<T> summed(const Row<T>& row, uint64_t start, uint64_t i) {
     Wide<T> v = widen(row.x[start + i]);
     if (row.skip) v += widen(row.skip[(start + i) % row.skip_len]);
@@ -35,6 +33,7 @@ template <class T> DEVICE Wide<T> summed(const Row<T>& row, uint64_t start, uint
     return v;
 }
 
+// Any rows: one block for each.
 template <class T> DEVICE void normalize(const Row<T>& row) {
     typedef Wide<T> R;
     const uint64_t start = blockIdx.x * row.len;
@@ -64,13 +63,13 @@ template <class T> DEVICE void normalize(const Row<T>& row) {
     }
 }
 
-#define NORMALIZE(suffix, T, of_warp, of_large_block) \
-    KERNEL(256, normalize_by_warp_##suffix, Row<T> row) { normalize_held<WarpOfRow, of_warp>(row); } \
-    KERNEL(256, normalize_by_block_##suffix, Row<T> row) { normalize_held<BlockOfRow, 8>(row); } \
-    KERNEL(256, normalize_by_large_block_##suffix, Row<T> row) { normalize_held<BlockOfRow, of_large_block>(row); } \
+#define NORMALIZE(suffix, T) \
+    KERNEL(256, normalize_by_warp_##suffix, Row<T> row) { normalize_held<WarpOfRow, OF_WARP<T>>(row); } \
+    KERNEL(256, normalize_by_block_##suffix, Row<T> row) { normalize_held<BlockOfRow, OF_BLOCK<T>>(row); } \
+    KERNEL(256, normalize_by_large_block_##suffix, Row<T> row) { normalize_held<BlockOfRow, OF_LARGE_BLOCK<T>>(row); } \
     KERNEL(256, normalize_##suffix, Row<T> row) { normalize<T>(row); }
 
-NORMALIZE(f32, float, 16, 32)
-NORMALIZE(f64, double, 8, 16)
-NORMALIZE(f16, __half, 16, 32)
-NORMALIZE(bf16, __nv_bfloat16, 16, 32)
+NORMALIZE(f32, float)
+NORMALIZE(f64, double)
+NORMALIZE(f16, __half)
+NORMALIZE(bf16, __nv_bfloat16)

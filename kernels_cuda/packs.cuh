@@ -1,4 +1,4 @@
-// Neighbouring elements that a thread handles together: memory is fastest when each thread asks for 8 or 16 bytes at a time.
+// Neighbouring elements that a thread handles together: memory is fastest when each thread asks for 16 bytes at a time.
 #pragma once
 #include "common.cuh"
 
@@ -17,23 +17,17 @@ template <class... T> constexpr int pack_size() {
 // Whether a pack lies at `p` as its type wants it.
 template <int count, class T> DEVICE bool is_aligned(const T* p) { return reinterpret_cast<uint64_t>(p) % (count * sizeof(T)) == 0; }
 
-// The elements from `p` on, where `left` are, at least one. What lies behind the last is like the first.
-template <int count, class T> DEVICE Pack<T, count> load(const T* p, uint64_t left) {
-    if (left >= count && is_aligned<count>(p)) return *reinterpret_cast<const Pack<T, count>*>(p);
-    Pack<T, count> r;
-    UNROLLED
-    for (int e = 0; e < count; e++) r.of[e] = p[static_cast<uint64_t>(e) < left ? e : 0];
-    return r;
-}
-
-// The same of elements that lie `stride` apart.
+// Elements that lie `stride` apart from `p` on, where `left` are, at least one. What lies behind the last is like the first.
 template <int count, class T> DEVICE Pack<T, count> load_along(const T* p, int64_t stride, uint64_t left) {
-    if (stride == 1) return load<count>(p, left);
+    if (stride == 1 && left >= count && is_aligned<count>(p)) return *reinterpret_cast<const Pack<T, count>*>(p);
     Pack<T, count> r;
     UNROLLED
     for (int e = 0; e < count; e++) r.of[e] = p[static_cast<uint64_t>(e) < left ? e * stride : 0];
     return r;
 }
+
+// The same of neighbours.
+template <int count, class T> DEVICE Pack<T, count> load(const T* p, uint64_t left) { return load_along<count>(p, 1, left); }
 
 // Stores the first `left` elements of a pack.
 template <int count, class T> DEVICE void store(T* p, const Pack<T, count>& pack, uint64_t left) {

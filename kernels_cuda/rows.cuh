@@ -16,23 +16,18 @@ struct BlockOfRow {
     template <class Fold, class R> DEVICE static R fold(R v) { return fold_block<Fold>(v); }
 };
 
-// The elements of a row of `T` that one of the `Threads` keeps, at most `COUNT`: packs, one from each thread in turn. The fewer there can
-// be, the more rows are under way at a time. The Rust side knows the kernels of each count: `op::cuda::Rows`.
+// How many elements of a row a thread keeps at most: of a warp, of a block, and of a block for large rows. The fewer there can be, the
+// more rows are under way at a time; doubles take twice the registers. The Rust side has the same numbers: `op::cuda::Rows`.
+template <class T> constexpr int OF_WARP = sizeof(T) == 8 ? 8 : 16;
+template <class T> constexpr int OF_BLOCK = 8;
+template <class T> constexpr int OF_LARGE_BLOCK = sizeof(T) == 8 ? 16 : 32;
+
+// The elements of a row of `T` that one of the `Threads` keeps: packs, one from each thread in turn.
 template <class Threads, class T, int COUNT> struct Held {
     typedef Wide<T> R;
     static constexpr int P = pack_size<T>();
     static constexpr int PACKS = COUNT / P;
     R of[COUNT] = {};
-
-    // Calls `f(v, i)` for those elements that there are, with their index in the row.
-    template <class F> DEVICE void each(uint64_t len, const F& f) {
-        each_pack(len, [&](int first, uint64_t i) {
-            UNROLLED
-            for (int e = 0; e < P; e++) {
-                if (i + e < len) f(of[first + e], i + e);
-            }
-        });
-    }
 
     // Calls `f(first, i)` for those packs that there are, with the index of the first element here and in the row.
     template <class F> DEVICE static void each_pack(uint64_t len, const F& f) {
@@ -43,28 +38,33 @@ template <class Threads, class T, int COUNT> struct Held {
         }
     }
 
+    // Calls `f(v)` for those elements that there are.
+    template <class F> DEVICE void each(uint64_t len, const F& f) {
+        each_pack(len, [&](int first, uint64_t i) {
+            UNROLLED
+            for (int e = 0; e < P; e++) {
+                if (i + e < len) f(of[first + e]);
+            }
+        });
+    }
+
+    // Calls `f(v, w)` for elements with those of the row `other`.
+    template <class F> DEVICE void each_with(const T* other, uint64_t len, const F& f) {
+        each_pack(len, [&](int first, uint64_t i) {
+            const Pack<T, P> pack = load<P>(other + i, len - i);
+            UNROLLED
+            for (int e = 0; e < P; e++) f(of[first + e], R(widen(pack.of[e])));
+        });
+    }
+
     DEVICE void load_row(const T* row, uint64_t len) {
-        each_pack(len, [&](int first, uint64_t i) {
-            const Pack<T, P> pack = load<P>(row + i, len - i);
-            UNROLLED
-            for (int e = 0; e < P; e++) of[first + e] = widen(pack.of[e]);
-        });
+        each_with(row, len, [](R& v, R w) { v = w; });
     }
-
     DEVICE void add_row(const T* row, uint64_t len) {
-        each_pack(len, [&](int first, uint64_t i) {
-            const Pack<T, P> pack = load<P>(row + i, len - i);
-            UNROLLED
-            for (int e = 0; e < P; e++) of[first + e] += widen(pack.of[e]);
-        });
+        each_with(row, len, [](R& v, R w) { v += w; });
     }
-
     DEVICE void multiply_row(const T* row, uint64_t len) {
-        each_pack(len, [&](int first, uint64_t i) {
-            const Pack<T, P> pack = load<P>(row + i, len - i);
-            UNROLLED
-            for (int e = 0; e < P; e++) of[first + e] *= widen(pack.of[e]);
-        });
+        each_with(row, len, [](R& v, R w) { v *= w; });
     }
 
     DEVICE void store_row(T* row, uint64_t len) const {
@@ -79,7 +79,7 @@ template <class Threads, class T, int COUNT> struct Held {
     // One value from all elements of the row: what `f` makes of each, folded.
     template <class Fold, class F> DEVICE R fold(uint64_t len, const F& f) {
         R folded = Fold::template none<R>();
-        each(len, [&](R& v, uint64_t) { folded = Fold::both(folded, f(v)); });
+        each(len, [&](R v) { folded = Fold::both(folded, f(v)); });
         return Threads::template fold<Fold>(folded);
     }
 };

@@ -13,11 +13,11 @@ DEVICE void softmax_held(const T* x, T* y, uint64_t rows, uint64_t len, uint32_t
     if (log_of) {
         const R sum = held.template fold<SumOf>(len, [=](R v) { return exp(v - largest); });
         const R log_sum = log(sum);
-        held.each(len, [=](R& v, uint64_t) { v = v - largest - log_sum; });
+        held.each(len, [=](R& v) { v = v - largest - log_sum; });
     } else {
-        held.each(len, [=](R& v, uint64_t) { v = exp(v - largest); });
+        held.each(len, [=](R& v) { v = exp(v - largest); });
         const R sum = held.template fold<SumOf>(len, [](R v) { return v; });
-        held.each(len, [=](R& v, uint64_t) { v = v / sum; });
+        held.each(len, [=](R& v) { v = v / sum; });
     }
     held.store_row(y + row * len, len);
 }
@@ -44,15 +44,15 @@ template <class T> DEVICE void softmax(const T* x, T* y, uint64_t len, uint64_t 
         softmax_held<Threads, count>(x, y, rows, len, log_of); \
     }
 
-#define SOFTMAX(suffix, T, of_warp, of_large_block) \
-    SOFTMAX_HELD(by_warp, suffix, T, WarpOfRow, of_warp) \
-    SOFTMAX_HELD(by_block, suffix, T, BlockOfRow, 8) \
-    SOFTMAX_HELD(by_large_block, suffix, T, BlockOfRow, of_large_block) \
+#define SOFTMAX(suffix, T) \
+    SOFTMAX_HELD(by_warp, suffix, T, WarpOfRow, OF_WARP<T>) \
+    SOFTMAX_HELD(by_block, suffix, T, BlockOfRow, OF_BLOCK<T>) \
+    SOFTMAX_HELD(by_large_block, suffix, T, BlockOfRow, OF_LARGE_BLOCK<T>) \
     KERNEL(256, softmax_##suffix, const T* x, T* y, uint64_t len, uint64_t inner, uint32_t log_of) { \
         softmax<T>(x, y, len, inner, log_of); \
     }
 
-SOFTMAX(f32, float, 16, 32)
-SOFTMAX(f64, double, 8, 16)
-SOFTMAX(f16, __half, 16, 32)
-SOFTMAX(bf16, __nv_bfloat16, 16, 32)
+SOFTMAX(f32, float)
+SOFTMAX(f64, double)
+SOFTMAX(f16, __half)
+SOFTMAX(bf16, __nv_bfloat16)

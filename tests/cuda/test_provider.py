@@ -32,6 +32,22 @@ np.testing.assert_allclose(strict.run(None, {{"x": x}})[0], b, rtol=1e-5, atol=1
     )
 
 
+def test_the_backend_takes_either_device(kernels: Path) -> None:
+    python(
+        f"""
+from ort_rs import backend
+assert backend.supports_device("CPU") and backend.supports_device("CUDA:0") and not backend.supports_device("TPU")
+held = session(providers=["{CUDA}"])
+x = np.ones((2, 40), np.float32)
+for device, providers in [("CPU", ["CPUExecutionProvider"]), ("CUDA", ["{CUDA}", "CPUExecutionProvider"])]:
+    prepared = backend.prepare(model, device)
+    assert prepared._session.get_providers() == providers, device
+    np.testing.assert_allclose(prepared.run([x])[0], held.run(None, {{"x": x}})[0], rtol=1e-5, atol=1e-6)
+""",
+        kernels,
+    )
+
+
 def test_a_limit_is_an_error_that_names_it(kernels: Path) -> None:
     python(
         f"""

@@ -33,6 +33,11 @@ _ALLOWED_SESSION_OPTIONS = frozenset(
 Model = str | os.PathLike[str] | bytes | ModelProto | InferenceSession | OnnxRuntimeBackendRep
 
 
+def _kind(device: str) -> str:
+    """The kind of a device such as `CUDA:0`."""
+    return device.partition(":")[0]
+
+
 class OnnxRuntimeBackend(Backend):
     """ort_rs behind the interface of ONNX's backends, under the name that ONNX Runtime gives its own."""
 
@@ -52,7 +57,7 @@ class OnnxRuntimeBackend(Backend):
     @classmethod
     def supports_device(cls, device: str) -> bool:
         """Tell whether models can run on `device`, such as `CPU` or `CUDA:0`; the CPU always can."""
-        kind = device.partition(":")[0]
+        kind = _kind(device)
         return kind == "CPU" or get_device() == {"CUDA": "GPU"}.get(kind, kind)
 
     @classmethod
@@ -71,7 +76,7 @@ class OnnxRuntimeBackend(Backend):
         options = SessionOptions()
         set_attributes(options, kwargs, _ALLOWED_SESSION_OPTIONS)
         source = model.SerializeToString() if isinstance(model, ModelProto) else model
-        on_cpu = device is not None and device.partition(":")[0] == "CPU"
+        on_cpu = device is not None and _kind(device) == "CPU"
         providers = ["CPUExecutionProvider"] if on_cpu else get_available_providers()
         return OnnxRuntimeBackendRep(InferenceSession(source, options, providers))
 

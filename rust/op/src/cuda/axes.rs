@@ -66,7 +66,7 @@ impl<const K: usize> Axes<K> {
     /// The same bytes in fewer, larger elements, as far as neighbours lie together in all tensors and kernels move elements of that
     /// size. Elements have `size` bytes, and begin at `addresses`. With the new size.
     pub(super) fn joined(mut self, mut size: usize, addresses: [u64; K]) -> (Self, usize) {
-        while size < LARGEST && self.is_even(2 * size as u64, addresses) {
+        while size < LARGEST && self.joins(2 * size as u64, addresses) {
             let last = self.rank as usize - 1;
             self.dims[last] /= 2;
             for strides in &mut self.strides {
@@ -78,7 +78,7 @@ impl<const K: usize> Axes<K> {
     }
 
     /// Whether two neighbours on the last axis, `size` bytes together, can be one element.
-    fn is_even(&self, size: u64, addresses: [u64; K]) -> bool {
+    fn joins(&self, size: u64, addresses: [u64; K]) -> bool {
         let Some(last) = (self.rank as usize).checked_sub(1) else { return false };
         let together = |s: &[i64; MAX_RANK]| s[last] == 1 && s[..last].iter().all(|s| s % 2 == 0);
         self.dims[last].is_multiple_of(2) && self.strides.iter().all(together) && addresses.iter().all(|a| a.is_multiple_of(size))

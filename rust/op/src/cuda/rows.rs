@@ -9,7 +9,7 @@ const WARP: usize = 32;
 /// Elements that a thread of a block holds, unless the block is one for large rows.
 const OF_BLOCK: usize = 8;
 
-/// How a kernel of rows is spread over a device, as `rows.cuh` does it.
+/// How a kernel of rows is spread over a device, as `rows.cuh` does it; the numbers are the same there.
 pub struct Rows {
     kernel: &'static str,
     /// How many blocks there are.

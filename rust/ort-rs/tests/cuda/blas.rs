@@ -91,6 +91,31 @@ fn a_library_without_an_algorithm() {
 }
 
 #[test]
+fn a_library_that_is_not_wanted() {
+    on_fake_logged("blas::a_library_that_is_not_wanted", &[BLAS], |log| {
+        let session = load(&product(), options(&[("use_cublas", "0")], &[])).expect("loads");
+        run(&session, &[("x", numbers(F32, &[3, 6], 3).into())]).expect("runs");
+        assert_eq!(logged(log, "matmul"), 0);
+        assert_eq!(session.notes(), ["CUDAExecutionProvider: products by own kernels, without cuBLASLt: use_cublas is 0"]);
+    });
+}
+
+#[test]
+fn activations_that_the_library_lacks() {
+    on_fake_logged("blas::activations_that_the_library_lacks", &[BLAS], |log| {
+        for dtype in [F32, F16, BF16] {
+            let m = model(17).opset("com.microsoft", 1).input("x", dtype, &["n", "6"]).constant("w", &numbers(dtype, &[6, 5], 1));
+            let m = m.constant("b", &numbers(dtype, &[5], 2)).node_of("com.microsoft", "FusedGemm", &["x", "w", "b"], &["y"]);
+            let m = m.string("activation", "Sigmoid").output("y");
+            compare(&m, &[("x", scaled(dtype, &[3, 6], 3, 0.5).into())], &[]);
+        }
+        let lines = std::fs::read_to_string(log).expect("a log");
+        let starts = |word: &str| lines.lines().filter(|l| l.starts_with(word)).count();
+        assert_eq!((starts("matmul"), starts("launch activate_"), starts("launch product")), (6, 6, 0), "three types, two runs each");
+    });
+}
+
+#[test]
 fn a_product_that_fails() {
     on_fake("blas::a_product_that_fails", &[BLAS, ("FAKE_CUBLAS_FAIL", "matmul")], || {
         let session = load(&product(), options(&[], &[])).expect("loads");

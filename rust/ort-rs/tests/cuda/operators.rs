@@ -145,6 +145,11 @@ fn movement_of_every_size() {
             compare(&w, &[feeds[0].clone(), ("c", numbers(Bool, &[5], 2).into())], &[]);
             let g = x().input("i", I64, &["n"]).node("Gather", &["x", "i"], &["y"]).int("axis", 1).output("y");
             compare(&g, &[feeds[0].clone(), ("i", ints(&[3, -4, 0]).into())], &[]);
+            // In squares, by axes that do and do not fill them; rows that are moved as larger elements.
+            for perm in [[0, 2, 1], [2, 1, 0], [1, 0, 2]] {
+                let t = x().node("Transpose", &["x"], &["y"]).ints("perm", &perm).output("y");
+                compare(&t, &[("x", numbers(dtype, &[9, 70, 16], 1).into())], &[]);
+            }
             // Views that are read with strides, and pieces that are written in place.
             let v = x().node("Transpose", &["x"], &["t"]).ints("perm", &[1, 0, 2]).node("Transpose", &["t"], &["u"]);
             let v = v.ints("perm", &[2, 1, 0]).node("Concat", &["u", "u"], &["y"]).int("axis", 0).output("y");
@@ -182,6 +187,24 @@ fn rows() {
     });
 }
 
+/// On both sides of what a warp, a block, and a large block hold of a row.
+#[test]
+fn rows_of_every_length() {
+    on_fake("operators::rows_of_every_length", &[], || {
+        for (dtype, lengths) in [(F32, [512, 513, 2049, 8193]), (F16, [512, 513, 2049, 8193]), (F64, [256, 257, 2049, 4097])] {
+            for len in lengths {
+                let x = [("x", numbers(dtype, &[9, len], 1).into())];
+                let m = model(17).input("x", dtype, &["a", &len.to_string()]);
+                compare(&m.clone().node("Softmax", &["x"], &["y"]).output("y"), &x, &[]);
+                if dtype != F64 {
+                    let m = m.constant("g", &numbers(dtype, &[len], 2)).node("LayerNormalization", &["x", "g"], &["y"]);
+                    compare(&m.output("y"), &x, &[]);
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn normalization() {
     on_fake("operators::normalization", &[], || {
@@ -204,7 +227,9 @@ fn normalization() {
 #[test]
 fn products() {
     on_fake("operators::products", &[], || {
-        let shapes: [(&[usize], &[usize]); 7] = [
+        let shapes: [(&[usize], &[usize]); 8] = [
+            // Enough for large tiles.
+            (&[128, 2, 3], &[128, 3, 2]),
             (&[3, 4], &[4, 5]),
             (&[2, 3, 70, 33], &[3, 33, 66]),
             (&[5], &[5]),

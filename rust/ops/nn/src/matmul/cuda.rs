@@ -1,7 +1,7 @@
 //! Matrix products on CUDA devices: by cuBLASLt where it is installed; else on tensor cores for floats of 16 bits where the device has
 //! them, else in plain registers.
 
-use base::{DType, Result, Shape, TensorMut, ensure, error};
+use base::{DType, Result, Shape, TensorMut, ensure};
 use gemm::Activation;
 use op::cuda::{Argument, Axes, Cuda, CudaClaim, Gemm, GemmOperand, GemmType, suffix};
 
@@ -9,14 +9,15 @@ use super::product::{Product, broadcast_to};
 use super::shape::Side;
 use crate::activation;
 
-/// Rows and columns of the result that a block makes: the larger ones read less, where there are enough of them for all of the device.
-const TILES: [usize; 2] = [128, 64];
+/// Rows and columns of the result that a block makes: larger ones read less, where there are enough of them for all of the device.
+const LARGE: usize = 128;
+const SMALL: usize = 64;
 /// So many blocks keep a device busy.
 const ENOUGH: usize = 128;
 /// Threads of a block that works without tensor cores.
 const THREADS: u32 = 256;
 /// Threads of a block on tensor cores for each row of its tile.
-const THREADS_OF_ROW: usize = 2;
+const THREADS_OF_ROW: u32 = 2;
 
 /// `Product` of `product.cuh`; 0 for what is left out.
 #[derive(Clone, Copy)]
@@ -50,7 +51,7 @@ impl Product {
     /// Whether a device can run the node.
     pub(super) fn claim(&self, cx: &CudaClaim<'_>) -> std::result::Result<(), String> {
         cx.ranks_fit()?;
-        cx.needs(&format!("product_{}_{}", TILES[1], suffix(cx.dtype(0)?)))
+        cx.needs(&format!("product_{}_{}", SMALL, suffix(cx.dtype(0)?)))
     }
 
     /// Starts the kernel.
@@ -93,18 +94,11 @@ impl Product {
         {
             return if gemm.relu || activation == 0 { Ok(()) } else { activate(cx, &y, (activation, p, q)) };
         }
-        let suffix = suffix(a.dtype());
         let blocks = |tile: usize| plan.count() * plan.m.div_ceil(tile) * plan.n.div_ceil(tile);
-        let fits = |tile: &usize| *tile == TILES[1] || blocks(*tile) >= ENOUGH;
-        let on_tensor_cores =
-            |tile: usize| Some((format!("product_mma_{tile}_{}_{suffix}", form(&plan.a, &plan.b)?), tile * THREADS_OF_ROW));
-        let plain = |tile: usize| Some((format!("product_{tile}_{suffix}"), THREADS as usize));
-        let ways: [&dyn Fn(usize) -> Option<(String, usize)>; 2] = [&on_tensor_cores, &plain];
-        let kernels = ways.iter().flat_map(|way| TILES.into_iter().filter(fits).filter_map(move |tile| Some((way(tile)?, tile))));
-        let found = kernels.into_iter().find(|((kernel, _), _)| cx.has(kernel));
-        let ((kernel, threads), tile) = found.ok_or_else(|| error!(NotImplemented, "there is no kernel for products of {suffix}"))?;
+        let tile = if blocks(LARGE) >= ENOUGH { LARGE } else { SMALL };
+        let (kernel, tile, threads) = kernel(cx, form(&plan.a, &plan.b), suffix(a.dtype()), tile);
         // SAFETY: the plan stays inside of operands, which have one type, and result; `product.cuh` declares this argument.
-        unsafe { cx.launch(&kernel, blocks(tile), threads as u32, (arguments,)) }
+        unsafe { cx.launch(&kernel, blocks(tile), threads, (arguments,)) }
     }
 
     /// The product as cuBLASLt takes it: operands in lines, one axis of batches, and an epilogue that it has.
@@ -146,6 +140,16 @@ impl Product {
             y_stride,
         })
     }
+}
+
+/// The kernel that makes tiles of side `tile`, or smaller ones where it has no other, with that side and the threads of a block.
+fn kernel(cx: &Cuda<'_, '_>, form: Option<&str>, suffix: &str, tile: usize) -> (String, usize, u32) {
+    let on_tensor_cores = form.map(|form| format!("product_mma_{tile}_{form}_{suffix}"));
+    if let Some(kernel) = on_tensor_cores.filter(|kernel| cx.has(kernel)) {
+        return (kernel, tile, THREADS_OF_ROW * tile as u32);
+    }
+    let plain = |tile: usize| (format!("product_{tile}_{suffix}"), tile, THREADS);
+    Some(plain(tile)).filter(|(kernel, ..)| cx.has(kernel)).unwrap_or_else(|| plain(SMALL))
 }
 
 /// Applies an activation that cuBLASLt does not have to its result, in place.
