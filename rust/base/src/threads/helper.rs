@@ -100,15 +100,15 @@ impl Helper {
         }
     }
 
-    /// The life of the helper thread.
-    pub(super) fn serve(&self, spin: Duration) -> ! {
+    /// The life of the helper thread, whose number is `index`.
+    pub(super) fn serve(&self, index: usize, spin: Duration) -> ! {
         self.thread.get_or_init(thread::current);
         self.place.settle();
         loop {
             let region = self.pick_up(spin);
             // SAFETY: the region was posted, and its caller waits in `join` until the mailbox is no longer `RUNNING` or `AWAITED`, so it
             // lives until `finish`. A shared reference is all that anyone has.
-            unsafe { &*region }.help();
+            unsafe { &*region }.help(index);
             self.place.note();
             self.finish();
         }

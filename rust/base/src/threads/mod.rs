@@ -1,7 +1,8 @@
 //! Scheduling: how a kernel spreads its chunks over threads. Rayon supplies the threads, all else is decided here.
 //!
-//! A *region* is one call of [`parallel_for`]: chunks are claimed one by one from a counter by the caller, which always works, and by
-//! helpers. A helper that never starts blocks nobody. A region inside a chunk runs inline on the thread of that chunk.
+//! A *region* is one call of [`parallel_for`]: chunks are claimed one by one, by the caller, which always works, and by helpers. Each begins
+//! with a share of neighbouring chunks and then helps with the shares of others, so that a helper that never starts blocks nobody. A region
+//! inside a chunk runs inline on the thread of that chunk.
 //!
 //! A *scope* is one run of a session. It holds on to its helpers between regions: they look for the next region for some tens of
 //! microseconds and then sleep, so that nothing spins between runs. Helpers belong to the whole process, and scopes share them evenly: with
@@ -67,7 +68,7 @@ pub fn parallel_for(chunks: usize, f: &(dyn Fn(usize) + Sync)) {
 /// # Errors
 /// That of the lowest chunk that failed, whatever the timing; later chunks may have been skipped. Else that of [`check`].
 pub fn try_parallel_for(chunks: usize, f: &(dyn Fn(usize) -> Result<()> + Sync)) -> Result<()> {
-    // Chunks are claimed in order, so every chunk below the first to fail has been claimed and will run.
+    // Only chunks above one that failed are skipped, so the lowest to fail is always found.
     let lowest = AtomicUsize::new(usize::MAX);
     let failure = Mutex::new(None);
     parallel_for(chunks, &|chunk| {

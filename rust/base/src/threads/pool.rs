@@ -192,7 +192,7 @@ impl Pool {
         for index in from..to {
             threads.spawn(move || {
                 self.ready.fetch_add(1, Relaxed);
-                self.helpers[index].serve(self.spin)
+                self.helpers[index].serve(index, self.spin)
             });
         }
         // Each of its threads is a helper for good: there is nothing to wait for.

@@ -4,22 +4,46 @@ use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::{mem, thread};
+use std::{array, mem, thread};
 
 use super::context::{self, Link};
+use super::team::Team;
 
 type Payload = Box<dyn Any + Send>;
 
-/// A counter that shares its cache line with nothing.
+/// Shares that a region is cut into at most; with more threads, several begin in the same one.
+const SHARES: usize = 16;
+
+/// Neighbouring chunks, claimed in order; on cache lines of its own.
 #[repr(align(128))]
-struct Counter(AtomicUsize);
+struct Share {
+    next: AtomicUsize,
+    end: usize,
+}
+
+impl Share {
+    /// Share `i` of `count` even ones; none if there is no such.
+    fn new(i: usize, count: usize, chunks: usize) -> Self {
+        let (each, longer) = (chunks / count, chunks % count);
+        let start = |i: usize| i * each + i.min(longer);
+        Self { next: AtomicUsize::new(start(i.min(count))), end: start((i + 1).min(count)) }
+    }
+
+    fn claim(&self) -> Option<usize> {
+        let chunk = self.next.fetch_add(1, Relaxed);
+        (chunk < self.end).then_some(chunk)
+    }
+}
 
 /// A loop over chunks that several threads work on.
+///
+/// Each thread begins with a share of its own and then helps with the others. Chunks that touch the same memory are neighbours, so most
+/// of them run on one thread, in this region and in the next ones over the same values.
 pub(super) struct Region<'a> {
-    next: Counter,
-    chunks: usize,
-    /// Helpers that have begun; their slots are given out in this order.
-    arrived: AtomicUsize,
+    shares: [Share; SHARES],
+    /// How many of the shares there are.
+    count: usize,
+    team: Team,
     f: &'a (dyn Fn(usize) + Sync),
     cancel: Option<&'a Link<'a>>,
     /// Whether a checkpoint may leave its chunks.
@@ -28,11 +52,13 @@ pub(super) struct Region<'a> {
 }
 
 impl<'a> Region<'a> {
-    pub(super) fn new(chunks: usize, cancel: Option<&'a Link<'a>>, f: &'a (dyn Fn(usize) + Sync)) -> Self {
+    /// A region for the caller and the helpers of `team`.
+    pub(super) fn new(chunks: usize, team: Team, cancel: Option<&'a Link<'a>>, f: &'a (dyn Fn(usize) + Sync)) -> Self {
+        let count = (team.len() + 1).min(SHARES);
         Self {
-            next: Counter(AtomicUsize::new(0)),
-            chunks,
-            arrived: AtomicUsize::new(0),
+            shares: array::from_fn(|i| Share::new(i, count, chunks)),
+            count,
+            team,
             f,
             cancel,
             interruptible: context::is_interruptible(),
@@ -45,15 +71,15 @@ impl<'a> Region<'a> {
         self.work(0);
     }
 
-    /// Works as a helper.
-    pub(super) fn help(&self) {
-        let slot = self.arrived.fetch_add(1, Relaxed) + 1;
+    /// Works as the helper of number `index`, which has the slot of its rank in the team.
+    pub(super) fn help(&self, index: usize) {
+        let slot = self.team.rank(index) + 1;
         context::set_link(self.cancel, || context::with_interruptible(self.interruptible, || self.work(slot)));
     }
 
     /// Runs chunks until none is left, the run is cancelled or a chunk has panicked.
     fn work(&self, slot: usize) {
-        let chunks = AssertUnwindSafe(|| context::enter(slot, true, || self.run_chunks()));
+        let chunks = AssertUnwindSafe(|| context::enter(slot, true, || self.run_chunks(slot)));
         if let Err(payload) = panic::catch_unwind(chunks) {
             self.stop();
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,22 +91,21 @@ impl<'a> Region<'a> {
         }
     }
 
-    fn run_chunks(&self) {
-        loop {
-            let chunk = self.next.0.fetch_add(1, Relaxed);
-            if chunk >= self.chunks {
-                return;
+    fn run_chunks(&self, slot: usize) {
+        for turn in 0..self.count {
+            let share = &self.shares[(slot + turn) % self.count];
+            while let Some(chunk) = share.claim() {
+                if self.cancel.is_some_and(Link::is_cancelled) {
+                    return self.stop();
+                }
+                (self.f)(chunk);
             }
-            if self.cancel.is_some_and(Link::is_cancelled) {
-                return self.stop();
-            }
-            (self.f)(chunk);
         }
     }
 
     /// Leaves no chunk to claim.
     fn stop(&self) {
-        self.next.0.store(self.chunks, Relaxed);
+        self.shares.iter().for_each(|share| share.next.store(share.end, Relaxed));
     }
 
     /// Hands the panic of a chunk on, once all threads have left.
@@ -88,6 +113,26 @@ impl<'a> Region<'a> {
         if let Some(payload) = self.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
             debug_assert!(!thread::panicking());
             panic::resume_unwind(payload);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_cover_all_chunks_once() {
+        for chunks in [0, 1, 2, 15, 16, 17, 1000, usize::MAX] {
+            for count in 1..=SHARES {
+                let shares: [Share; SHARES] = array::from_fn(|i| Share::new(i, count, chunks));
+                let mut end = 0;
+                for share in shares {
+                    assert_eq!(share.next.into_inner(), end);
+                    end = share.end;
+                }
+                assert_eq!(end, chunks);
+            }
         }
     }
 }

@@ -132,7 +132,7 @@ fn run_with(pool: &'static Pool, team: Team, chunks: usize, f: &(dyn Fn(usize) +
     }
     context::with_cancel(|cancel| {
         let generation = fork::generation();
-        let region = Region::new(chunks, cancel, f);
+        let region = Region::new(chunks, team, cancel, f);
         let helpers = || team.iter().map(|index| pool.helper(index));
         let processor = place::here();
         for helper in helpers() {

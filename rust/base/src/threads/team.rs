@@ -40,6 +40,13 @@ impl Team {
         out
     }
 
+    /// How many numbers of the set are below `index`.
+    pub(super) fn rank(&self, index: usize) -> usize {
+        let (whole, bits) = (index / 64, index % 64);
+        let below: u32 = self.words[..whole].iter().map(|word| word.count_ones()).sum();
+        (below + (self.words[whole] & ((1 << bits) - 1)).count_ones()) as usize
+    }
+
     /// The words of the set, as (place, bits).
     pub(super) fn words(&self) -> impl Iterator<Item = (usize, u64)> {
         self.words.into_iter().enumerate().filter(|(_, bits)| *bits != 0)
@@ -67,6 +74,7 @@ mod tests {
         team.add(0, 0b1011);
         team.add(7, 1 << 63);
         assert_eq!((team.len(), team.iter().collect::<Vec<_>>()), (4, vec![0, 1, 3, 511]));
+        assert_eq!([0, 1, 2, 3, 511].map(|index| team.rank(index)), [0, 1, 2, 2, 3]);
         let left = team.split(2);
         assert_eq!((left.len(), left.iter().collect::<Vec<_>>()), (2, vec![3, 511]));
         assert_eq!((team.len(), team.iter().collect::<Vec<_>>()), (2, vec![0, 1]));
