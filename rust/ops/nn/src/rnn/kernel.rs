@@ -3,9 +3,11 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use base::threads::parallel_chunks_mut;
 use base::{Result, Shape, Tensor, bail, ensure};
 use gemm::{Epilogue, Mat, MatMut, Operand, PackedB, Step, gemm, scratch_len};
 use op::{Prepare, Prepared, Run, Sizes};
+use smallvec::SmallVec;
 
 use super::Network;
 use super::cell::{Cell, Kind, Parts, Recurrent, Rows};
@@ -36,6 +38,9 @@ struct Kernel<A> {
     real: PhantomData<A>,
 }
 
+/// Multiply-adds of a step below which it is short: a share of it would take little longer than handing it out.
+const SHORT: usize = 4 << 20;
+
 /// All sizes of a run.
 #[derive(Clone, Copy, Debug)]
 struct Extents {
@@ -54,6 +59,11 @@ impl Extents {
 
     fn state(&self) -> usize {
         self.batch * self.hidden
+    }
+
+    /// Whether a step is too little for several threads, so that directions should go at the same time.
+    fn has_short_steps(&self) -> bool {
+        self.directions > 1 && self.state().saturating_mul(self.width()) < SHORT
     }
 }
 
@@ -125,17 +135,15 @@ impl<A: Computed> Kernel<A> {
         Ok(Extents { steps, batch, ..e })
     }
 
-    /// Elements of scratch memory, in the order in which they are taken.
-    fn arrays(e: &Extents) -> [usize; 6] {
-        // The input; its share of all gates; the gates of one step; states before and after; room; biases and peepholes.
-        [
-            e.steps * e.batch * e.elements,
-            e.steps * e.batch * e.width(),
-            e.batch * e.width(),
-            4 * e.state(),
-            e.state(),
-            3 * e.width() + 3 * e.hidden,
-        ]
+    /// Elements of scratch memory of one direction, in the order in which they are taken.
+    fn arrays(e: &Extents) -> [usize; 5] {
+        // The input's share of all gates; the gates of one step; states before and after; room; biases and peepholes.
+        [e.steps * e.batch * e.width(), e.batch * e.width(), 4 * e.state(), e.state(), 3 * e.width() + 3 * e.hidden]
+    }
+
+    /// Bytes of scratch memory of one direction: its arrays, and room for products.
+    fn direction_bytes(e: &Extents) -> usize {
+        Self::arrays(e).iter().map(|n| padded::<A>(*n)).sum::<usize>() + Self::product_bytes(e).next_multiple_of(64)
     }
 
     fn product_bytes(e: &Extents) -> usize {
@@ -144,7 +152,7 @@ impl<A: Computed> Kernel<A> {
     }
 
     /// The weights of a direction: those packed, or some packed for this run.
-    fn direction(&self, cx: &Run<'_>, direction: usize, e: &Extents) -> Result<Arc<Weights<A>>> {
+    fn weights_of(&self, cx: &Run<'_>, direction: usize, e: &Extents) -> Result<Arc<Weights<A>>> {
         if let Some(packed) = &self.weights {
             return Ok(packed[direction].clone());
         }
@@ -177,21 +185,22 @@ impl<A: Computed> Kernel<A> {
         let output = |i: usize| if cx.has_output(i) { cx.output(i).and_then(FloatsMut::of).map(Some) } else { Ok(None) };
         let outputs = Outputs { y: output(0)?, h: output(1)?, c: if is_lstm { output(2)? } else { None } };
         let mut scratch = cx.scratch::<u8>()?;
-        let mut room = |len: usize| -> Result<&mut [A]> {
-            let bytes = padded::<A>(len).min(scratch.len());
-            elements(take(&mut scratch, bytes)?, len)
-        };
-        let [x, shares, gates, states, extra, terms] = Self::arrays(e);
-        let x_room = room(x)?;
-        let arrays = Arrays { shares: room(shares)?, gates: room(gates)?, states: room(states)?, room: room(extra)?, terms: room(terms)? };
         let x = Floats::of(cx.input(0)?)?;
-        let x = x.row(0..x.len(), x_room);
-        let mut arrays = arrays;
-        for direction in 0..e.directions {
-            let weights = self.direction(cx, direction, e)?;
-            self.run_direction(e, direction, &weights, x, &given, &outputs, &mut arrays, scratch)?;
+        let x = x.row(0..x.len(), array(&mut scratch, e.steps * e.batch * e.elements)?);
+        let mut directions = SmallVec::<[Direction<'_, A>; 2]>::new();
+        for number in 0..e.directions {
+            let memory = take(&mut scratch, Self::direction_bytes(e))?;
+            let mut direction =
+                Direction { number, weights: self.weights_of(cx, number, e)?, arrays: Arrays::of(memory, e)?, walked: Ok(()) };
+            self.share(e, &mut direction, x, &given)?;
+            directions.push(direction);
         }
-        Ok(())
+        if e.has_short_steps() {
+            parallel_chunks_mut(&mut directions, 1, &|_, of| of[0].walked = self.walk(e, &mut of[0], &given, &outputs));
+        } else {
+            directions.iter_mut().for_each(|of| of.walked = self.walk(e, of, &given, &outputs));
+        }
+        directions.into_iter().try_for_each(|direction| direction.walked)
     }
 
     /// Where a row of the state is in an input or output that has one for each direction and sequence.
@@ -209,40 +218,35 @@ impl<A: Computed> Kernel<A> {
         row * e.hidden
     }
 
-    #[allow(clippy::too_many_arguments)] // All that a run has.
-    fn run_direction(
-        &self,
-        e: &Extents,
-        direction: usize,
-        weights: &Weights<A>,
-        x: &[A],
-        given: &Given<'_>,
-        outputs: &Outputs<'_>,
-        arrays: &mut Arrays<'_, A>,
-        scratch: &mut [u8],
-    ) -> Result<()> {
+    /// Computes what the input contributes to the gates of all steps.
+    fn share(&self, e: &Extents, of: &mut Direction<'_, A>, x: &[A], given: &Given<'_>) -> Result<()> {
         let (n, width) = (e.hidden, e.width());
-        let (terms, peepholes) = arrays.terms.split_at_mut(3 * width);
+        let (terms, peepholes) = of.arrays.terms.split_at_mut(3 * width);
         let (bias, others) = terms.split_at_mut(width);
-        self.biases(e, direction, given.bias, bias, others);
+        self.biases(e, of.number, given.bias, bias, others);
         if let Some(p) = given.peepholes {
-            p.read(direction * 3 * n, &mut peepholes[..3 * n]);
+            p.read(of.number * 3 * n, &mut peepholes[..3 * n]);
         }
+        let rows = e.steps * e.batch;
+        let steps = [Step::add(Operand::per_column(bias))];
+        let (a, shares) = (Mat::row_major(x, rows, e.elements)?, MatMut::row_major(&mut *of.arrays.shares, rows, width)?);
+        gemm(a, &of.weights.input, &Epilogue::new(&steps), shares, of.arrays.scratch)
+    }
+
+    /// Goes step by step along the sequences, in one direction whose shares are there.
+    fn walk(&self, e: &Extents, of: &mut Direction<'_, A>, given: &Given<'_>, outputs: &Outputs<'_>) -> Result<()> {
+        let (n, width, direction, arrays) = (e.hidden, e.width(), of.number, &mut of.arrays);
+        let (terms, peepholes) = arrays.terms.split_at(3 * width);
         let mut cell = Cell {
             kind: self.op.kind,
             hidden: n,
             activations: &self.op.activations[direction * self.op.activations.len() / e.directions..],
             clip: self.op.clip.map(|c| A::of(c.into())),
-            recurrent: &weights.recurrent,
-            last_bias: &others[..n],
+            recurrent: &of.weights.recurrent,
+            last_bias: &terms[width..width + n],
             peepholes: given.peepholes.map(|_| &peepholes[..3 * n]),
             backwards: false,
         };
-        let rows = e.steps * e.batch;
-        let steps = [Step::add(Operand::per_column(bias))];
-        let a = Mat::row_major(x, rows, e.elements)?;
-        gemm(a, &weights.input, &Epilogue::new(&steps), MatMut::row_major(&mut *arrays.shares, rows, width)?, scratch)?;
-
         let state = e.state();
         let (mut h, rest) = arrays.states.split_at_mut(state);
         let (mut new_h, rest) = rest.split_at_mut(state);
@@ -268,7 +272,7 @@ impl<A: Computed> Kernel<A> {
                 let row = if self.op.batch_first { b * e.steps + time(b) } else { time(b) * e.batch + b };
                 to.copy_from_slice(&arrays.shares[row * width..(row + 1) * width]);
             }
-            cell.step(Rows { gates: &mut *gates, h, new_h, c, new_c, room: &mut *arrays.room }, scratch)?;
+            cell.step(Rows { gates: &mut *gates, h, new_h, c, new_c, room: &mut *arrays.room }, arrays.scratch)?;
             for b in 0..e.batch {
                 let (range, runs) = (b * n..(b + 1) * n, s < length(b));
                 if !runs {
@@ -279,7 +283,7 @@ impl<A: Computed> Kernel<A> {
                     let zeros = &mut arrays.room[..n];
                     zeros.fill(A::zero());
                     let row = if runs { &new_h[range] } else { &*zeros };
-                    // SAFETY: one thread writes the outputs.
+                    // SAFETY: one thread goes in this direction, whose rows are its own.
                     unsafe { y.write(self.step_at(e, direction, time(b), b), row) }
                 }
             }
@@ -288,7 +292,7 @@ impl<A: Computed> Kernel<A> {
         }
         for b in 0..e.batch {
             let (at, range) = (self.state_at(e, direction, b), b * n..(b + 1) * n);
-            // SAFETY: one thread writes the outputs.
+            // SAFETY: as above.
             unsafe {
                 outputs.h.iter().for_each(|y| y.write(at, &h[range.clone()]));
                 outputs.c.iter().for_each(|y| y.write(at, &c[range.clone()]));
@@ -332,20 +336,47 @@ struct Outputs<'a> {
     c: Option<FloatsMut<'a>>,
 }
 
-/// Parts of the scratch memory.
+/// One direction under way.
+struct Direction<'a, A> {
+    number: usize,
+    weights: Arc<Weights<A>>,
+    arrays: Arrays<'a, A>,
+    /// How its walk along the steps ended.
+    walked: Result<()>,
+}
+
+/// Parts of the scratch memory of one direction.
 struct Arrays<'a, A> {
     shares: &'a mut [A],
     gates: &'a mut [A],
     states: &'a mut [A],
     room: &'a mut [A],
     terms: &'a mut [A],
+    /// What products need.
+    scratch: &'a mut [u8],
+}
+
+impl<'a, A: Computed> Arrays<'a, A> {
+    /// Cuts memory as long as [`Kernel::direction_bytes`] says.
+    fn of(mut memory: &'a mut [u8], e: &Extents) -> Result<Self> {
+        let [shares, gates, states, room, terms] = Kernel::<A>::arrays(e);
+        let mut next = |len: usize| array(&mut memory, len);
+        let (shares, gates, states, room, terms) = (next(shares)?, next(gates)?, next(states)?, next(room)?, next(terms)?);
+        Ok(Self { shares, gates, states, room, terms, scratch: memory })
+    }
+}
+
+/// The next `len` elements of `memory`, which then goes on at a line of the cache.
+fn array<'a, A: Computed>(memory: &mut &'a mut [u8], len: usize) -> Result<&'a mut [A]> {
+    let bytes = padded::<A>(len).min(memory.len());
+    elements(take(memory, bytes)?, len)
 }
 
 impl<A: Computed> Prepared for Kernel<A> {
     fn scratch(&self, sizes: &Sizes<'_>) -> usize {
         let (Ok(x), Ok(w), Ok(r)) = (sizes.input(0), sizes.input(1), sizes.input(2)) else { return 0 };
         let extents = self.extents(x, w, r);
-        extents.map_or(0, |e| Self::arrays(&e).iter().map(|n| padded::<A>(*n)).sum::<usize>() + Self::product_bytes(&e))
+        extents.map_or(0, |e| padded::<A>(e.steps * e.batch * e.elements) + e.directions * Self::direction_bytes(&e))
     }
 
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
