@@ -45,6 +45,31 @@ fn product(isa: Isa, peak: f64, (m, k, n): (usize, usize, usize), packed: bool, 
     );
 }
 
+/// A product whose packed weights are no longer in any cache: as in a model, others came in between.
+fn cold_product(isa: Isa, peak: f64, (m, k, n): (usize, usize, usize)) {
+    let (a, b, mut c) = (values(m * k), values(k * n), vec![0.0f32; m * n]);
+    let pack = |_| PackedB::on(isa, Mat::row_major(&b, k, n).unwrap()).unwrap();
+    let weights: Vec<_> = (0..(COLD / (4 * k * n)).max(2)).map(pack).collect();
+    let mut scratch = vec![0u8; 64 << 20];
+    let took = best(|| {
+        for b in &weights {
+            let (a, c) = (Lhs::Plain(Mat::row_major(&a, m, k).unwrap()), MatMut::row_major(&mut c, m, n).unwrap());
+            gemm_on(isa, &Batch::default(), a, Rhs::Packed(b), &Epilogue::default(), c, &mut scratch).unwrap();
+        }
+    }) / weights.len() as f64;
+    let speed = (2 * m * k * n) as f64 / took / 1e9;
+    println!(
+        "{:>8} {m:>5}x{k:>4}x{n:>4}    cold: {:>9.1} us {speed:>7.1} GFLOP/s {:>5.1} % of peak, B at {:.1} GB/s",
+        isa.name(),
+        took * 1e6,
+        100.0 * speed / peak,
+        4.0 * (k * n) as f64 / took / 1e9
+    );
+}
+
+/// Bytes of weights that no cache holds together.
+const COLD: usize = 400 << 20;
+
 fn bytes_product(isa: Isa, (m, k, n): (usize, usize, usize)) {
     let (a, b, mut c) = (vec![3u8; m * k], vec![5i8; k * n], vec![0i32; m * n]);
     let plain = Mat::row_major(&b, k, n).unwrap();
@@ -109,6 +134,9 @@ fn main() {
                 for (packed, transposed) in [(true, false), (false, false), (false, true)] {
                     product(isa, peak, shape, packed, transposed);
                 }
+            }
+            for shape in [(128, 768, 768), (128, 768, 3072), (128, 3072, 768), (197, 768, 3072), (16, 768, 3072)] {
+                cold_product(isa, peak, shape);
             }
             for shape in [(1024, 1024, 1024), (197, 768, 768), (1, 4096, 4096)] {
                 bytes_product(isa, shape);

@@ -94,8 +94,8 @@ impl Blocking {
         let cols = e.n.div_ceil(tile.cols);
         let row_bytes = (tile.rows * e.k * e.acc).max(1);
         let col_bytes = (tile.cols * e.k * e.element).max(1);
-        let row_block = if e.form_a == Form::Pack { (A_BLOCK / row_bytes).clamp(1, rows.count.max(1)) } else { rows.count.max(1) };
-        let col_block = if e.form_b == Form::Pack { (B_BLOCK / col_bytes).clamp(1, cols.max(1)) } else { cols.max(1) };
+        let row_block = if e.form_a == Form::Pack { even(rows.count, A_BLOCK / row_bytes) } else { rows.count.max(1) };
+        let col_block = if e.form_b == Form::Pack { even(cols, B_BLOCK / col_bytes) } else { cols.max(1) };
         let items = Self::items(e, cols * tile.cols, row_block == rows.count.max(1), col_block == cols.max(1));
         let (copies_a, copies_b) = (if e.shared_a { 1 } else { items }, if e.shared_b { 1 } else { items });
         let block_rows = row_block.min(rows.count) * tile.rows;
@@ -133,8 +133,7 @@ impl Blocking {
         let total = cost.saturating_mul(rows.count).saturating_mul(cols).saturating_mul(e.batch);
         let tiles = ((total / CHUNKS).clamp(MIN_CHUNK, MAX_CHUNK) / cost).max(1);
         let cached = (CHUNK_A / (tile.rows * steps * e.acc).max(1)).max(2);
-        let even = if steps < e.k { (2 * tiles).isqrt() } else { tiles };
-        let chunk_rows = cached.min(even).clamp(1, rows.count.max(1));
+        let chunk_rows = even(rows.count, cached.min(tiles));
         let chunk_cols = (tiles / chunk_rows).clamp(1, cols.max(1));
         (chunk_rows, chunk_cols)
     }
@@ -214,6 +213,11 @@ impl Blocking {
             work.compute(block, item, rows, cols);
         });
     }
+}
+
+/// Panels of a block: `most`, or so many fewer that `count` panels make blocks about as long as each other; one at least.
+fn even(count: usize, most: usize) -> usize {
+    count.div_ceil(count.div_ceil(most.max(1)).max(1)).max(1)
 }
 
 /// Cuts `0..len` into blocks of `block`.

@@ -128,6 +128,12 @@ impl Simd for Avx2Token {
     }
 
     #[inline(always)]
+    fn prefetch_far<T>(self, p: *const T) {
+        // SAFETY: a hint, which faults for no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, p: *const f32) -> __m256 {
         // SAFETY: the caller's pointer is good for `LANES` values.
         unsafe { _mm256_loadu_ps(p) }

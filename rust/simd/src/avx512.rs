@@ -143,6 +143,12 @@ impl Simd for Avx512Token {
     }
 
     #[inline(always)]
+    fn prefetch_far<T>(self, p: *const T) {
+        // SAFETY: a hint, which faults for no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, p: *const f32) -> __m512 {
         // SAFETY: the caller's pointer is good for `LANES` values.
         unsafe { _mm512_loadu_ps(p) }

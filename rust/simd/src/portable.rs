@@ -72,6 +72,9 @@ impl Simd for PortableToken {
     fn prefetch<T>(self, _: *const T) {}
 
     #[inline(always)]
+    fn prefetch_far<T>(self, _: *const T) {}
+
+    #[inline(always)]
     unsafe fn load(self, p: *const f32) -> F {
         // SAFETY: the caller's pointer is good for `LANES` values; the array read has the alignment of its element.
         Lanes(unsafe { p.cast::<[f32; LANES]>().read_unaligned() })

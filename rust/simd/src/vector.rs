@@ -72,6 +72,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Asks for the cache line at `p`, which may be any address, to be near when it is read.
     fn prefetch<T>(self, p: *const T);
 
+    /// Asks for the cache line at `p`, which may be any address, to be in the second-level cache some time later.
+    fn prefetch_far<T>(self, p: *const T);
+
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F;
     /// Loads `LANES` values.

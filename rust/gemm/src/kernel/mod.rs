@@ -23,6 +23,15 @@ pub struct TileArgs<T: Scalar> {
     pub(crate) c: *mut T::Acc,
     pub(crate) ldc: usize,
     pub(crate) begun: Option<*const T::Acc>,
+    pub(crate) later: Later<T>,
+}
+
+/// Memory that tiles to come will read, which a tile asks for bit by bit: some bytes at each step of `k`.
+#[derive(Clone, Copy)]
+pub(crate) struct Later<T> {
+    pub(crate) start: *const T,
+    /// Elements at each step.
+    pub(crate) pace: usize,
 }
 
 /// An instruction set with the tile that its registers hold.
@@ -64,7 +73,7 @@ impl<T: Scalar, const R: usize, const V: usize> Kernel for Tile<T, R, V> {
     /// Each element is one chain of multiply-adds in the order of `k`: its bits depend neither on the tile nor on the blocking.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let TileArgs { k, mut a, mut b, ldb, c, ldc, begun } = self.0;
+        let TileArgs { k, mut a, mut b, ldb, c, ldc, begun, mut later } = self.0;
         let lanes = T::lanes::<S>();
         let mut acc = [[T::splat(s, <T::Acc>::default()); V]; R];
         if let Some(sums) = begun {
@@ -83,6 +92,8 @@ impl<T: Scalar, const R: usize, const V: usize> Kernel for Tile<T, R, V> {
                 for v in 0..V {
                     s.prefetch(b.wrapping_add(AHEAD * ldb + v * lanes));
                 }
+                s.prefetch_far(later.start);
+                later.start = later.start.wrapping_add(later.pace);
                 for (r, acc) in acc.iter_mut().enumerate() {
                     let x = T::splat(s, *a.add(r));
                     for (v, acc) in acc.iter_mut().enumerate() {
@@ -124,7 +135,7 @@ impl<T: Scalar, const R: usize, const V: usize, const Q: usize> Kernel for WideT
     #[inline(always)]
     #[allow(clippy::needless_range_loop)] // Panels and vectors number addresses as well as sums.
     fn run<S: Simd>(self, s: S) {
-        let TileArgs { k, mut a, mut b, ldb, c, ldc, begun } = self.args;
+        let TileArgs { k, mut a, mut b, ldb, c, ldc, begun, .. } = self.args;
         let lanes = T::lanes::<S>();
         let mut acc = [[[T::splat(s, <T::Acc>::default()); V]; Q]; R];
         if let Some(sums) = begun {

@@ -10,7 +10,7 @@ use simd::{Kernel, Simd};
 use super::{Job, Lhs, Rhs};
 use crate::blocking::{Block, Blocking, Extents, Form, Work};
 use crate::epilogue::Finish;
-use crate::kernel::{TileArgs, Tiles, Visit, panels_at_once, wide_tile};
+use crate::kernel::{Later, TileArgs, Tiles, Visit, panels_at_once, wide_tile};
 use crate::matrix::{batch_offset, is_shared};
 use crate::memory::{Scratch, Shared, SharedConst};
 use crate::pack::{PackA, PackB};
@@ -114,7 +114,12 @@ impl<S: Tiles, T: Scalar> Work for Driver<'_, '_, S, T> {
             let mut j = cols.start;
             while j < cols.end {
                 let count = self.panels_at_once(&rows, j..cols.end);
-                self.column_panels(block, item, rows.clone(), j..j + count, steps.clone());
+                let next = match (j + count < cols.end, steps.end < self.job.k) {
+                    (true, _) => (j + count, steps.start),
+                    (_, true) => (cols.start, steps.end),
+                    _ => (cols.end.min(block.cols.end - 1), 0),
+                };
+                self.column_panels(block, item, rows.clone(), j..j + count, steps.clone(), next);
                 j += count;
             }
         }
@@ -155,7 +160,15 @@ impl<S: Tiles, T: Scalar> Driver<'_, '_, S, T> {
     }
 
     /// Computes the tiles of neighbouring column panels in the given row panels, or adds to them what `steps` of `k` give.
-    fn column_panels(&self, block: &Block, item: usize, rows: Range<usize>, across: Range<usize>, steps: Range<usize>) {
+    fn column_panels(
+        &self,
+        block: &Block,
+        item: usize,
+        rows: Range<usize>,
+        across: Range<usize>,
+        steps: Range<usize>,
+        next: (usize, usize),
+    ) {
         let (b, ldb) = self.b_panel(block, item, across.start);
         let tile = &self.blocking.tile;
         let panels = &self.blocking.rows;
@@ -165,7 +178,9 @@ impl<S: Tiles, T: Scalar> Driver<'_, '_, S, T> {
         let apart = if ldb == tile.cols { tile.cols * k } else { tile.cols };
         let a = self.a_block(block, item);
         let origin = batch_offset(item, self.job.dims, self.job.c_batch);
-        for i in rows {
+        let later = self.later(block, item, next);
+        let (count, pace) = (rows.len(), tile.cols.div_ceil(rows.len()));
+        for (turn, i) in rows.enumerate() {
             let (row, height) = (panels.start(i), panels.height(i));
             // SAFETY: panel `i` lies in the block of A, and element `(row, col)` in the result.
             let (a, b, c) = unsafe {
@@ -174,8 +189,17 @@ impl<S: Tiles, T: Scalar> Driver<'_, '_, S, T> {
             };
             // SAFETY: the panels hold `k` steps of `height` rows and of a tile's columns; the result holds `height` by `cols` elements,
             // written by this tile only.
-            unsafe { self.tile(Place { item, row, col, height, cols, panels: across.len(), steps: steps.clone() }, a, b, ldb, apart, c) }
+            let later = Later { start: later.wrapping_add(turn * steps.len() * tile.cols / count), pace };
+            unsafe {
+                self.tile(Place { item, row, col, height, cols, panels: across.len(), steps: steps.clone(), later }, a, b, ldb, apart, c)
+            }
         }
+    }
+
+    /// Where column panel `j` of product `item` holds step `k`.
+    fn later(&self, block: &Block, item: usize, (j, k): (usize, usize)) -> *const T {
+        let (b, ldb) = self.b_panel(block, item, j);
+        b.get().wrapping_add(k * ldb)
     }
 
     /// The packed rows of the block for product `item`.
@@ -222,13 +246,13 @@ impl<S: Tiles, T: Scalar> Driver<'_, '_, S, T> {
     /// # Safety
     /// The panels hold the place's steps of its rows and of a whole tile's columns; `c` points to the place, which nobody else touches, and
     /// which holds the sums so far, if any.
-    unsafe fn tile(&self, at: Place, a: *const T::Acc, b: *const T, ldb: usize, apart: usize, c: *mut T) {
+    unsafe fn tile(&self, at: Place<T>, a: *const T::Acc, b: *const T, ldb: usize, apart: usize, c: *mut T) {
         let (shape, s) = (&self.blocking.tile, self.s);
         let (fresh, last) = (at.steps.start == 0 && !self.job.onto, at.steps.end == self.job.k);
         let vectors = at.cols.div_ceil(shape.lanes);
         let whole = vectors * shape.lanes == at.cols;
         let compute = |c: *mut T::Acc, ldc: usize, begun: Option<*const T::Acc>| {
-            let args = TileArgs { k: at.steps.len(), a, b, ldb, c, ldc, begun };
+            let args = TileArgs { k: at.steps.len(), a, b, ldb, c, ldc, begun, later: at.later };
             // SAFETY: as the caller says; `c` takes the tile, whose panels lie `apart`.
             unsafe { if at.panels > 1 { wide_tile(s, at.height, args, apart) } else { T::tile(s, at.height, vectors, args) } }
         };
@@ -277,7 +301,7 @@ unsafe fn copy_rows<V>(from: *const V, from_ld: usize, to: *mut V, to_ld: usize,
 }
 
 /// Where a tile lies: the product, its first element, and how much of it lies in the result.
-struct Place {
+struct Place<T> {
     item: usize,
     row: usize,
     col: usize,
@@ -287,6 +311,7 @@ struct Place {
     panels: usize,
     /// What is added to it now.
     steps: Range<usize>,
+    later: Later<T>,
 }
 
 /// A tile on a line boundary.
