@@ -1,6 +1,6 @@
 //! Depthwise convolution in `f32`: each channel by itself, the channels of a block side by side in a vector.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use base::threads::{self, SharedMut, parallel_for};
 use base::{Result, ensure};
@@ -12,8 +12,10 @@ use crate::window::Axis;
 
 /// Positions of a tile.
 const POSITIONS: usize = 8;
-/// Multiply-adds of vectors that a chunk has, about.
-const CHUNK: usize = 1 << 17;
+/// Multiply-adds of vectors that a chunk has at most and at least, about.
+const CHUNK: RangeInclusive<usize> = 1 << 14..=1 << 17;
+/// Pieces that a plane is cut into at least, if it has the rows.
+const PIECES: usize = 8;
 
 /// A depthwise convolution ready to run, channels in blocks on both sides.
 pub(super) struct Job<'a> {
@@ -64,13 +66,21 @@ impl Job<'_> {
         }
         let axes = p.spatial()?;
         let rows = axes[0].output * axes[1].output;
-        let grain = (CHUNK / (axes[2].output * p.taps()).max(1)).clamp(1, rows.max(1));
-        let pieces = rows.div_ceil(grain);
+        let row = (axes[2].output * p.taps()).max(1);
+        // Where channels are few, their neighbours are cut by positions rather than by channels; values stay where they were made.
+        let positions_outside = p.out_plane() > p.groups;
+        let grain = (CHUNK.end() / row).min(rows.div_ceil(if positions_outside { PIECES } else { 1 })).max(1);
+        let (pieces, together) = (rows.div_ceil(grain), (CHUNK.start() / (grain * row)).clamp(1, blocks.max(1)));
+        let groups = blocks.div_ceil(together);
         let y = SharedMut::new(y);
-        parallel_for(p.batch * blocks * pieces, &|chunk| {
-            let (plane, piece) = (chunk / pieces, chunk % pieces);
+        parallel_for(p.batch * pieces * groups, &|chunk| {
+            let (image, chunk) = (chunk / (pieces * groups), chunk % (pieces * groups));
+            let (piece, group) = if positions_outside { (chunk / groups, chunk % groups) } else { (chunk % pieces, chunk / pieces) };
             let rows = piece * grain..((piece + 1) * grain).min(rows);
-            dispatch_on(self.isa, Rows { job: self, axes: &axes, plane, block: plane % blocks, rows, y: &y });
+            for block in group * together..blocks.min((group + 1) * together) {
+                let plane = image * blocks + block;
+                dispatch_on(self.isa, Rows { job: self, axes: &axes, plane, block, rows: rows.clone(), y: &y });
+            }
         });
         threads::check()
     }

@@ -10,8 +10,8 @@ use super::target::{Job, Room, Target};
 use super::tile::{self, End, MAX_BLOCKS, MAX_POSITIONS, Spacing, Tap, TileArgs, Tiles, Visit};
 use crate::window::Axis;
 
-/// Multiply-adds that a chunk has, about: some tenths of a millisecond.
-const CHUNK: usize = 8 << 20;
+/// Multiply-adds that a chunk has, about: some hundredths of a millisecond.
+const CHUNK: usize = 1 << 20;
 /// Taps that a tile is handed at a time.
 const TAPS: usize = 32;
 

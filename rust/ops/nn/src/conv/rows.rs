@@ -11,8 +11,8 @@ use super::target::{Job, Room, Target};
 use super::tile::{self, MAX_BLOCKS, MAX_POSITIONS, RowArgs, Tiles, Visit, Window};
 use crate::window::Axis;
 
-/// Multiply-adds that a chunk has, about: some tenths of a millisecond.
-const CHUNK: usize = 8 << 20;
+/// Multiply-adds that a chunk has, about: some hundredths of a millisecond.
+const CHUNK: usize = 1 << 20;
 /// Elements that a chunk copies, about.
 const COPY: usize = 32 << 10;
 
