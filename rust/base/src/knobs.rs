@@ -43,7 +43,7 @@ pub static THREADS: Knob<Count> = Knob {
 pub static SPIN_US: Knob<Count> = Knob {
     name: "ORT_RS_SPIN_US",
     takes: "microseconds, a whole number",
-    default: Count(40),
+    default: Count(100),
     parse: count,
     doc: "How long a helper thread that has run out of work keeps looking for more before it sleeps. Read when helper threads first start.",
 };

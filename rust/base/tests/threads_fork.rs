@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use base::threads::{Cancel, Threads, parallel_for, scope, slot, status};
+use base::threads::{Cancel, Threads, checkpoint, parallel_for, scope, slot, status};
 
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -50,6 +50,7 @@ fn helper_comes() -> bool {
         parallel_for(2, &|_| {
             come.fetch_or(slot() == 1, Relaxed);
             while !come.load(Relaxed) {
+                checkpoint();
                 thread::yield_now();
             }
         });
@@ -117,6 +118,7 @@ fn a_fork_inside_a_region_ends_it_with_a_panic_and_not_with_a_hang() {
             parallel_for(2, &|_| {
                 if slot() == 0 {
                     while !come.load(Relaxed) {
+                        checkpoint();
                         thread::yield_now();
                     }
                     child.store(caller_forks(&parent) as usize, Relaxed);

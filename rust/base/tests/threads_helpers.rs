@@ -5,7 +5,7 @@ use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base::threads::{Cancel, Threads, parallel_for, scope, slot, status};
+use base::threads::{Cancel, Threads, checkpoint, parallel_for, scope, slot, status};
 
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -18,6 +18,7 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < patience, "{what} does not come: {:?}", status());
+        checkpoint();
         thread::sleep(Duration::from_millis(1));
     }
 }

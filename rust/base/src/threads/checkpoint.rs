@@ -33,9 +33,11 @@ pub fn interruptible<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
 
 /// Leaves the kernel that runs on this thread if its run is cancelled. To be passed after every tenth of a millisecond or so.
 ///
-/// Outside of [`interruptible`] it does nothing, nor in a program whose panics abort it.
+/// Outside of [`interruptible`] it leaves nothing, nor in a program whose panics abort it. It is also where a region that turns out to be
+/// long wakes the helpers that sleep.
 #[inline]
 pub fn checkpoint() {
+    context::look_at_alarm();
     if cfg!(panic = "unwind")
         && context::is_interruptible()
         && context::with_cancel(|cancel| cancel.is_some_and(|link| link.is_cancelled()))

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::ptr;
 
 use super::Cancel;
+use super::alarm::Alarm;
 use crate::Result;
 
 /// The handles that can stop the current work, innermost first.
@@ -30,12 +31,20 @@ struct Context {
     cancel: Cell<*const Link<'static>>,
     /// Whether a checkpoint may leave what runs here.
     interruptible: Cell<bool>,
+    /// What wakes the helpers of the region that this thread leads, while they sleep.
+    alarm: Cell<*const Alarm<'static>>,
 }
 
 thread_local! {
     // Without a destructor, so that it needs no allocation and outlives every other thread-local.
     static CONTEXT: Context = const {
-        Context { inside: Cell::new(false), slot: Cell::new(0), cancel: Cell::new(ptr::null()), interruptible: Cell::new(false) }
+        Context {
+            inside: Cell::new(false),
+            slot: Cell::new(0),
+            cancel: Cell::new(ptr::null()),
+            interruptible: Cell::new(false),
+            alarm: Cell::new(ptr::null()),
+        }
     };
 }
 
@@ -110,4 +119,23 @@ pub(super) fn set_link<R>(link: Option<&Link<'_>>, f: impl FnOnce() -> R) -> R {
         let _cancel = Restore::after_setting(&cx.cancel, link);
         f()
     })
+}
+
+/// Runs `f`, in which [`look_at_alarm`] looks at `alarm`.
+pub(super) fn with_alarm<R>(alarm: &Alarm<'_>, f: impl FnOnce() -> R) -> R {
+    CONTEXT.with(|cx| {
+        let _alarm = Restore::after_setting(&cx.alarm, ptr::from_ref(alarm).cast::<Alarm<'static>>());
+        f()
+    })
+}
+
+/// Wakes the helpers of the region that this thread leads, if they sleep and it is time.
+#[inline]
+pub(super) fn look_at_alarm() {
+    CONTEXT.with(|cx| {
+        // SAFETY: the pointer is null or was set by `with_alarm` further up this thread's stack, which takes it away before the alarm ends.
+        if let Some(alarm) = unsafe { cx.alarm.get().as_ref() } {
+            alarm.look();
+        }
+    });
 }

@@ -99,6 +99,7 @@ impl<'a> Region<'a> {
                     return self.stop();
                 }
                 (self.f)(chunk);
+                context::look_at_alarm();
             }
         }
     }

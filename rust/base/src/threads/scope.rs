@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::alarm::Alarm;
 use super::context;
 use super::pool::Pool;
 use super::region::Region;
@@ -133,17 +134,23 @@ fn run_with(pool: &'static Pool, team: Team, chunks: usize, f: &(dyn Fn(usize) +
     context::with_cancel(|cancel| {
         let generation = fork::generation();
         let region = Region::new(chunks, team, cancel, f);
-        let helpers = || team.iter().map(|index| pool.helper(index));
         let processor = place::here();
-        for helper in helpers() {
+        let post = |index: usize| {
+            let helper = pool.helper(index);
             helper.keep_off(processor, pool.mask());
-            // SAFETY: this scope holds the team, whose mailboxes have been empty since the last region ended, and every helper is joined
-            // below: nothing in between unwinds, since the region catches the panics of its chunks, and `join` does so only where no
-            // helper exists.
+            // SAFETY: this scope holds the team, whose mailboxes have been empty since the last region ended; each is filled once, by one
+            // of the two calls below; and every helper is joined: nothing in between unwinds, since the region catches the panics of its
+            // chunks, and `join` does so only where no helper exists.
             unsafe { helper.post(&region) };
+        };
+        let asleep = team.filter(|index| pool.helper(index).is_parked());
+        team.iter().filter(|index| !asleep.has(*index)).for_each(post);
+        if asleep.len() == 0 {
+            region.lead();
+        } else {
+            context::with_alarm(&Alarm::new(&|| asleep.iter().for_each(post)), || region.lead());
         }
-        region.lead();
-        helpers().for_each(|helper| helper.join(&region, generation, pool.spin(), pool.mask()));
+        team.iter().for_each(|index| pool.helper(index).join(&region, generation, pool.spin(), pool.mask()));
         region.end();
     });
 }

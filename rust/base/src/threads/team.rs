@@ -26,6 +26,17 @@ impl Team {
         self.len += bits.count_ones() as usize;
     }
 
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.words[index / 64] >> (index % 64) & 1 == 1
+    }
+
+    /// The helpers for which `f` holds.
+    pub(super) fn filter(&self, f: impl Fn(usize) -> bool) -> Self {
+        let mut out = Self::EMPTY;
+        self.iter().filter(|index| f(*index)).for_each(|index| out.add(index / 64, 1 << (index % 64)));
+        out
+    }
+
     /// Takes the `count` highest helpers out and returns them.
     pub(super) fn split(&mut self, count: usize) -> Self {
         let mut out = Self::EMPTY;
@@ -75,6 +86,7 @@ mod tests {
         team.add(7, 1 << 63);
         assert_eq!((team.len(), team.iter().collect::<Vec<_>>()), (4, vec![0, 1, 3, 511]));
         assert_eq!([0, 1, 2, 3, 511].map(|index| team.rank(index)), [0, 1, 2, 2, 3]);
+        assert!(team.filter(|index| index % 2 == 1).iter().eq([1, 3, 511]));
         let left = team.split(2);
         assert_eq!((left.len(), left.iter().collect::<Vec<_>>()), (2, vec![3, 511]));
         assert_eq!((team.len(), team.iter().collect::<Vec<_>>()), (2, vec![0, 1]));

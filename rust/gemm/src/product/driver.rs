@@ -187,12 +187,11 @@ impl<S: Tiles, T: Scalar> Driver<'_, '_, S, T> {
                 let a = a.get().add((row - panels.start(block.rows.start)) * k + steps.start * height);
                 (a, b.get().add(steps.start * ldb), self.job.c.get().add(origin + row * self.job.ldc + col))
             };
+            let later = Later { start: later.wrapping_add(turn * steps.len() * tile.cols / count), pace };
+            let place = Place { item, row, col, height, cols, panels: across.len(), steps: steps.clone(), later };
             // SAFETY: the panels hold `k` steps of `height` rows and of a tile's columns; the result holds `height` by `cols` elements,
             // written by this tile only.
-            let later = Later { start: later.wrapping_add(turn * steps.len() * tile.cols / count), pace };
-            unsafe {
-                self.tile(Place { item, row, col, height, cols, panels: across.len(), steps: steps.clone(), later }, a, b, ldb, apart, c)
-            }
+            unsafe { self.tile(place, a, b, ldb, apart, c) }
         }
     }
 
