@@ -12,18 +12,21 @@ use crate::{Options, Port, PortDim};
 /// An axis of an input: the number of the port, then of the axis.
 pub(crate) type Axis = (usize, usize);
 
-/// `port` with the sizes that the options give for dimensions by their name, or by the denotation that its `infos` states.
-pub(crate) fn fixed(mut port: Port, infos: &[ValueInfoProto<'_>], options: &Options) -> Port {
-    let denotations = infos.iter().find(|info| *info.name == *port.name).map(denotations).unwrap_or_default();
-    for (axis, dim) in port.shape.iter_mut().flatten().enumerate() {
-        let by_name = options.free_dimensions.iter().find(|(name, _)| matches!(dim, PortDim::Named(n) if n == name));
-        let free = !matches!(dim, PortDim::Known(_));
-        let by_denotation = options.free_denotations.iter().find(|(name, _)| free && denotations.get(axis) == Some(name));
-        if let Some((_, size)) = by_name.or(by_denotation) {
-            *dim = PortDim::Known(*size);
+/// `ports` with the sizes that the options give for dimensions by their name, or by the denotation that `infos` state.
+pub(crate) fn fixed(mut ports: Vec<Port>, infos: &[ValueInfoProto<'_>], options: &Options) -> Vec<Port> {
+    let infos: HashMap<&str, &ValueInfoProto<'_>> = infos.iter().map(|info| (&*info.name, info)).collect();
+    for port in &mut ports {
+        let denotations = infos.get(&*port.name).map(|info| denotations(info)).unwrap_or_default();
+        for (axis, dim) in port.shape.iter_mut().flatten().enumerate() {
+            let by_name = options.free_dimensions.iter().find(|(name, _)| matches!(dim, PortDim::Named(n) if n == name));
+            let free = !matches!(dim, PortDim::Known(_));
+            let by_denotation = options.free_denotations.iter().find(|(name, _)| free && denotations.get(axis) == Some(name));
+            if let Some((_, size)) = by_name.or(by_denotation) {
+                *dim = PortDim::Known(*size);
+            }
         }
     }
-    port
+    ports
 }
 
 /// What the model says that each axis of a tensor is.

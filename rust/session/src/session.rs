@@ -130,7 +130,7 @@ impl Session {
         log.say(Info, "import", || format!("The model has {} nodes.", graph.nodes().count()));
         warn_of_unused(&graph, &log);
         let infos = proto.graph.as_ref().map(|g| g.input.as_slice()).unwrap_or_default();
-        let inputs: Vec<Port> = inputs.into_iter().map(|p| fixed(p, infos, &options)).collect();
+        let inputs = fixed(inputs, infos, &options);
         let model = Model { target, graph, opsets, metadata: metadata(proto), places: weights.take_places() };
         let ports: Vec<&Port> = inputs.iter().chain(&overridable).collect();
         options.cancel.check()?;

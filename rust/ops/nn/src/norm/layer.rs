@@ -9,14 +9,15 @@ use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, TypeSet
 use super::cuda::rows_on_cuda;
 use super::row::{RowNorm, stash_type};
 
-/// LayerNormalization of `ai.onnx`.
+const SIGNATURE: &str = "X:T, Scale:T, B:T? -> Y:T, Mean:U?, InvStdDev:U?";
+
+/// LayerNormalization of `ai.onnx`. ONNX Runtime knows it since version 1, and its optimizer puts it into models of any opset.
 pub static LAYER_NORMALIZATION: OpDef = OpDef {
     name: "LayerNormalization",
-    versions: &[since(
-        17,
-        "X:T, Scale:T, B:T? -> Y:T, Mean:U?, InvStdDev:U?",
-        &[("T", FLOATS), ("U", TypeSet::tensors(&[DType::F32, DType::BF16]))],
-    )],
+    versions: &[
+        since(1, SIGNATURE, &[("T", FLOATS), ("U", TypeSet::tensors(&[DType::F32, DType::F64, DType::F16, DType::BF16]))]),
+        since(17, SIGNATURE, &[("T", FLOATS), ("U", TypeSet::tensors(&[DType::F32, DType::BF16]))]),
+    ],
     load: |a| Ok(Box::new(load(a)?)),
     kernels: Kernels::NONE.cpu::<LayerNormalization>().cuda::<LayerNormalization>(),
     body: Some(body),
