@@ -2,14 +2,18 @@
 
 #![no_main]
 
+mod mutation;
+
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use ort_rs::runtime::{Environment, Options, Session, Source};
 use ort_rs::{Cancel, DType, Level, Port, PortDim, RunOptions, Tensor, Type, Value};
 
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| ort_rs::runtime::environment([]).expect("the operators fit together"));
+
+static OPERATORS: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| ort_rs::runtime::operators().map(|op| (op.domain, op.name)).collect());
 
 /// How long loading and running may take together.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -26,6 +30,19 @@ fuzz_target!(|bytes: &[u8]| {
     let feeds: Option<Vec<(&str, Value)>> = session.inputs().iter().map(|p| Some((&*p.name, value(p, sizes)?))).collect();
     if let Some(feeds) = feeds {
         drop(session.run(&feeds, &[], &RunOptions { cancel, ..RunOptions::default() }));
+    }
+});
+
+// One time in four any bytes change, otherwise parts of the model.
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let model = if seed % 4 == 0 { None } else { mutation::mutated(data[..size].get(1..).unwrap_or_default(), seed.into(), &OPERATORS) };
+    match model.filter(|model| model.len() < max_size) {
+        Some(model) => {
+            data[1..=model.len()].copy_from_slice(&model);
+            data[0] ^= (seed >> 24) as u8;
+            model.len() + 1
+        }
+        None => fuzzer_mutate(data, size, max_size),
     }
 });
 

@@ -11,19 +11,20 @@ use crate::{Result, ensure};
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Shape(SmallVec<[usize; 6]>);
 
+/// The most elements that axes may stand for, those of size 0 left out: kernels can multiply sizes, and count bytes, without a care.
+const MOST: usize = usize::MAX >> 8;
+
 impl Shape {
     /// The shape of a scalar.
     pub fn scalar() -> Self {
         Self(SmallVec::new())
     }
 
-    /// The number of elements; `None` when it overflows.
+    /// The number of elements; `None` when there are more than a tensor can have, or would be if no axis had the size 0.
     pub fn checked_len(dims: &[usize]) -> Option<usize> {
-        // A zero anywhere makes the product zero, however large the others are.
-        if dims.contains(&0) {
-            return Some(0);
-        }
-        dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
+        let sizes = dims.iter().filter(|d| **d > 0);
+        let most = sizes.clone().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|n| *n <= MOST)?;
+        Some(if sizes.count() == dims.len() { most } else { 0 })
     }
 
     /// Appends an axis as the innermost one.
@@ -140,7 +141,8 @@ mod tests {
 
     #[test]
     fn zero_beats_overflow() {
-        assert_eq!(Shape::checked_len(&[usize::MAX, 2, 0]), Some(0));
+        assert_eq!(Shape::checked_len(&[1 << 40, 2, 0]), Some(0));
+        assert_eq!(Shape::checked_len(&[usize::MAX, 2, 0]), None);
         assert_eq!(Shape::checked_len(&[usize::MAX, 2]), None);
         assert_eq!(Shape::checked_len(&[]), Some(1));
     }

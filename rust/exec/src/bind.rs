@@ -185,6 +185,7 @@ impl<'a> Binder<'a> {
             let size = usize::try_from(n).map_err(|_| error!(InvalidArgument, "an axis of {dims:?} would have {n} elements"))?;
             shape.push(size);
         }
+        ensure!(Shape::checked_len(&shape).is_some(), InvalidArgument, "a tensor of shape {shape} is too large");
         self.shapes[index] = Some(shape);
         self.filled.push(index);
         Ok(())

@@ -68,9 +68,9 @@ impl Fact {
         self.shape.as_ref().map(|s| s.len())
     }
 
-    /// The shape, if every size is a number.
+    /// The shape, if every size is a number and a tensor can have it.
     pub fn known_shape(&self) -> Option<Shape> {
-        self.shape.as_ref()?.iter().map(Dim::size).collect()
+        self.shape.as_ref()?.iter().map(Dim::size).collect::<Option<Shape>>().filter(|shape| Shape::checked_len(shape).is_some())
     }
 
     /// The elements of a small integer tensor, if every one is a number.

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use base::{DType, Error, Result, ensure, error};
+use base::{DType, Error, ErrorKind, Result, ensure, error};
 
 use crate::external::check_relative;
 use crate::graph::GraphProto;
@@ -227,8 +227,10 @@ impl Drop for FileSink {
     }
 }
 
+/// `InvalidArgument` where there is no such folder, else `Fail`.
 fn cannot_write(path: &Path, e: &io::Error) -> Error {
-    error!(Fail, "cannot write '{}': {e}", path.display())
+    let kind = if e.kind() == io::ErrorKind::NotFound { ErrorKind::InvalidArgument } else { ErrorKind::Fail };
+    Error::new(kind, format!("cannot write '{}': {e}", path.display()))
 }
 
 /// A name beside `path` that no other writer uses.

@@ -155,17 +155,24 @@ fn with_cause(py: Python<'_>, text: &str, cause: PyErr) -> Failure {
 
 fn sequence(list: &Bound<'_, PyList>, element: &Type, name: &str) -> Result<Value> {
     let values = list.iter().map(|item| value(&item, element, name)).collect::<Result<Vec<Value>>>()?;
+    if let Some(other) = values.iter().map(Value::ty).find(|ty| matches!((ty, element), (Type::Tensor(a), Type::Tensor(b)) if a != b)) {
+        let text = "TensorSeq: tensor to be added has a different data type";
+        return Err(runtime_error(format!("{text}: {other} in input '{name}', whose elements are {element}.")));
+    }
     Ok(Sequence { element: element.clone(), values }.into())
 }
 
 /// A dictionary: from text if its first key is text, else from whole numbers. Its values are of the type that `ty` asks for.
 fn map(dict: &Bound<'_, PyDict>, ty: &Type, name: &str) -> Result<Value> {
-    let (wanted, element) = match ty {
-        Type::Map(key, element) => (*key, (**element).clone()),
-        _ => (DType::String, Type::Tensor(DType::F32)),
+    let element = match ty {
+        Type::Map(_, element) => (**element).clone(),
+        _ => Type::Tensor(DType::F32),
     };
+    if dict.is_empty() {
+        return Err(runtime_error(format!("Size of dictionary is empty, unable to run the prediction: input '{name}'.")));
+    }
     let (keys, first) = (dict.keys(), dict.keys().iter().next());
-    let text = first.map_or(wanted == DType::String, |k| k.is_instance_of::<PyString>());
+    let text = first.is_some_and(|k| k.is_instance_of::<PyString>());
     let keys = if text {
         let strings = keys.iter().map(|k| k.extract().map_err(|_| unlinked("key", &k, "std::string", name)));
         Tensor::from_strings([dict.len()], strings.collect::<Result<Vec<String>>>()?.into_iter().collect())?

@@ -37,6 +37,7 @@ mod ort_value_vector;
 mod pickle;
 mod providers;
 mod quantize;
+mod refusals;
 mod registry;
 mod run_async;
 mod run_options;

@@ -19,7 +19,7 @@ use crate::ort_value::OrtValue;
 use crate::ort_value_vector::OrtValueVector;
 use crate::run_options::RunOptions;
 use crate::session_options::SessionOptions;
-use crate::{cuda_libraries, feed, fetch, interrupt};
+use crate::{cuda_libraries, feed, fetch, interrupt, refusals};
 
 /// Values by name.
 type Named = Vec<(String, Value)>;
@@ -60,6 +60,7 @@ impl Loaded {
         options: SessionOptions,
         providers: Vec<(String, Vec<(String, String)>)>,
     ) -> Result<Self> {
+        refusals::check(&options, origin.is_file())?;
         let names: Vec<String> = providers.iter().map(|(name, _)| name.clone()).collect();
         let names = match options.selection() {
             _ if !names.is_empty() => names,

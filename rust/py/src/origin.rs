@@ -37,6 +37,11 @@ impl Origin {
         Ok(Self::File(source.extract()?))
     }
 
+    /// Whether it is a file.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+
     /// The same again.
     pub(crate) fn share(&self, py: Python<'_>) -> Self {
         match self {

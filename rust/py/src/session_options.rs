@@ -114,6 +114,16 @@ impl SessionOptions {
         self.intra_op_num_threads
     }
 
+    /// From which severity on the session logs; -1 for that of the process.
+    pub(crate) fn log_severity_level(&self) -> i32 {
+        self.log_severity_level
+    }
+
+    /// Where the optimized model is saved; empty for nowhere.
+    pub(crate) fn optimized_model_filepath(&self) -> &str {
+        &self.optimized_model_filepath
+    }
+
     /// The further option `key`.
     pub(crate) fn config(&self, key: &str) -> Option<&str> {
         self.config.entries().get(key).map(String::as_str)

@@ -37,6 +37,7 @@ impl Granularity {
     /// # Errors
     /// `InvalidArgument` when the shapes do not fit.
     fn grid(self, x: &[usize], scale: &[usize]) -> Result<Grid> {
+        ensure!(Shape::checked_len(x).is_some(), InvalidArgument, "a tensor of shape {} is too large", Shape::from(x));
         if scale.is_empty() || scale.iter().all(|&d| d == 1) {
             return Ok(Grid::tensor(x));
         }

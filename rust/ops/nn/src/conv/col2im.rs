@@ -80,23 +80,23 @@ fn given(cx: &Run<'_>, i: usize) -> Result<Shape> {
 
 impl<A: Real> Prepared for Kernel<A> {
     fn scratch(&self, sizes: &Sizes<'_>) -> usize {
-        let elements = |s: &[usize]| s.iter().product::<usize>();
+        let elements = |dims: &[usize]| Shape::checked_len(dims).unwrap_or(usize::MAX);
         let (Ok(x), Ok(y)) = (sizes.input(0), sizes.output(0)) else { return 0 };
-        (elements(x) + elements(y)) * size_of::<A>()
+        elements(x).saturating_add(elements(y)).saturating_mul(size_of::<A>())
     }
 
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
         let (dtype, x) = (cx.input(0)?.dtype(), Shape::from(cx.input(0)?.shape()));
         let (image, block) = (given(cx, 1)?, given(cx, 2)?);
-        let elements: usize = block.iter().product();
+        let elements = Shape::checked_len(&block).unwrap_or(0);
         let axes: Axes = self.window.axes(&image, &block).map_err(|e| e.with_kind(base::ErrorKind::InvalidArgument))?;
-        let positions: usize = axes.iter().map(|a| a.output).product();
+        let positions = axes.iter().try_fold(1usize, |positions, a| positions.checked_mul(a.output)).unwrap_or(usize::MAX);
         let fits = x.len() == 3 && elements > 0 && x[1] % elements == 0 && x[2] == positions;
         ensure!(fits, InvalidArgument, "blocks of {block} in images of {image} do not make up an input of shape {x}");
         let channels = x[1] / elements;
         let output: Shape = [x[0], channels].into_iter().chain(image.iter().copied()).collect();
         cx.allocate(0, dtype, output.clone())?;
-        let (columns, plane) = (x.iter().product::<usize>(), image.iter().product::<usize>());
+        let (columns, plane) = (x.iter().product::<usize>(), Shape::checked_len(&image).unwrap_or(0));
         let scratch = cx.scratch::<A>()?;
         let mut own;
         let need = columns + x[0] * channels * plane;

@@ -182,6 +182,9 @@ impl<A: Computed> Kernel<A> {
             peepholes,
             lengths,
         };
+        if e.batch == 0 {
+            return Ok(());
+        }
         let output = |i: usize| if cx.has_output(i) { cx.output(i).and_then(FloatsMut::of).map(Some) } else { Ok(None) };
         let outputs = Outputs { y: output(0)?, h: output(1)?, c: if is_lstm { output(2)? } else { None } };
         let mut scratch = cx.scratch::<u8>()?;

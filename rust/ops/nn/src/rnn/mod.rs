@@ -180,6 +180,14 @@ mod tests {
     }
 
     #[test]
+    fn no_sequences() {
+        let op = single(&GRU, 14).input([3, 0, 1], &[0f32; 0]).input([1, 6, 1], &[1f32; 6]).input([1, 6, 2], &[1f32; 12]);
+        let out = op.run(2).unwrap();
+        assert_eq!(out[0].tensor().unwrap().shape()[..], [3, 1, 0, 2]);
+        assert_eq!(out[1].tensor().unwrap().shape()[..], [1, 0, 2]);
+    }
+
+    #[test]
     fn gates_of_an_lstm() {
         let w = [0.1f32, 0.2, 0.3, 0.4];
         let op = single(&LSTM, 14).attr("layout", 1i64).input([1, 1, 1], &[2f32]).input([1, 4, 1], &w).input([1, 4, 1], &w);

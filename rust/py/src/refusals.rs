@@ -1,0 +1,91 @@
+//! What ONNX Runtime refuses of options when a session is made, with its kinds of exceptions.
+
+use ort_rs::{Error, ErrorKind};
+use pyo3::exceptions::PyValueError;
+
+use crate::error::{Failure, Result, runtime_error};
+use crate::session_options::SessionOptions;
+
+const AFFINITIES: &str = "session.intra_op_thread_affinities";
+const BLOCK_BASE: &str = "session.dynamic_block_base";
+const MINIMAL_BUILD: &str = "optimization.minimal_build_optimizations";
+const SAVE_FORMAT: &str = "session.save_model_format";
+const CONTEXT: &str = "ep.context_enable";
+const CONTEXT_FILE: &str = "ep.context_file_path";
+
+/// Fails where an option has a value that means nothing; `from_file` says whether the model is a file.
+///
+/// # Errors
+/// `RuntimeError`, `ValueError` or `InvalidArgument`, whichever ONNX Runtime raises.
+pub(crate) fn check(options: &SessionOptions, from_file: bool) -> Result<()> {
+    if !is_severity(options.log_severity_level()) {
+        let level = options.log_severity_level();
+        return Err(runtime_error(format!("Invalid session log severity level. Not a valid onnxruntime::logging::Severity value: {level}")));
+    }
+    if let Some(text) = options.config(AFFINITIES) {
+        affinities(text, options.intra_op_num_threads()).map_err(|reason| runtime_error(format!("{AFFINITIES}: {reason}")))?;
+    }
+    if options.config(BLOCK_BASE).is_some_and(|text| text.trim_start().parse::<i32>().is_err()) {
+        let text = options.config(BLOCK_BASE).unwrap_or_default();
+        return Err(Failure::Python(PyValueError::new_err(format!("{BLOCK_BASE}: '{text}' is no whole number"))));
+    }
+    minimal_build(options)?;
+    let context = options.config(CONTEXT) == Some("1") && options.config(CONTEXT_FILE).is_none_or(str::is_empty);
+    if context && !from_file {
+        return invalid("Both ep_context_path and model_path are empty.".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a log severity is one, or -1 for that of others.
+pub(crate) fn is_severity(level: i32) -> bool {
+    (-1..=4).contains(&level)
+}
+
+fn invalid(text: String) -> Result<()> {
+    Err(Error::new(ErrorKind::InvalidArgument, text).into())
+}
+
+/// What a model for a minimal build may say: nothing, that it is saved for one in the ORT format, or that it is used there.
+fn minimal_build(options: &SessionOptions) -> Result<()> {
+    let to_ort = options.config(SAVE_FORMAT) == Some("ORT") || options.optimized_model_filepath().to_ascii_lowercase().ends_with(".ort");
+    match options.config(MINIMAL_BUILD) {
+        None | Some("" | "apply") => Ok(()),
+        Some("save") if to_ort => Ok(()),
+        Some("save") => invalid(format!("{MINIMAL_BUILD} value of 'save' is only valid when saving an ORT format model.")),
+        Some(other) => invalid(format!("Invalid value for {MINIMAL_BUILD}: {other}")),
+    }
+}
+
+/// Reads the processors of each thread but the first: lists of numbers from 1, or ranges, one thread from the other by semicolons.
+fn affinities(text: &str, threads: i32) -> std::result::Result<(), String> {
+    if text.is_empty() {
+        return Err("Affinity string must not be empty".to_owned());
+    }
+    let given: Vec<&str> = text.split(';').filter(|of_thread| !of_thread.is_empty()).collect();
+    for of_thread in &given {
+        let numbers = match of_thread.split_once('-') {
+            Some((from, to)) if processor(from)? > processor(to)? => return Err(format!("Invalid processor interval: {of_thread}")),
+            Some((from, to)) => vec![from, to],
+            None => of_thread.split(',').collect(),
+        };
+        numbers.into_iter().try_for_each(|number| processor(number).map(drop))?;
+    }
+    let threads = usize::try_from(threads).unwrap_or(0);
+    if threads > 0 && given.len() + 1 != threads {
+        return Err(format!(
+            "Number of affinities does not equal to thread_pool_size minus one, affinities: {}, thread_pool_size: {threads}",
+            given.len()
+        ));
+    }
+    Ok(())
+}
+
+/// The number of a processor.
+fn processor(text: &str) -> std::result::Result<u32, String> {
+    match text.parse() {
+        Ok(0) => Err("Processor id must start from 1: 0".to_owned()),
+        Ok(number) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
+        _ => Err(format!("Processor id must consist of only digits: {text}")),
+    }
+}
