@@ -12,7 +12,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # Where the build of the CUDA kernels looks for their compiler.
 export VIRTUAL_ENV := $(abspath $(VENV))
 
-.PHONY: help demo test rust python build wheel bench race operators lint format clean
+.PHONY: help demo test rust python build wheel bench race fuzz operators lint format clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -61,6 +61,19 @@ bench: build $(VENV)/.test ## measure calls against ONNX Runtime
 MODELS ?= ../shared/models
 race: build $(VENV)/.test $(VENV)/.bench ## race other runtimes on real models, and write docs/performance.md
 	$(BIN)/python benches/race.py --models $(MODELS) --document $(RACE)
+
+# TARGET is one of fuzz/fuzz_targets, FUZZ_SECONDS how long it is fed. Coverage is asked of the stable compiler in LLVM's own words.
+TARGET ?= session
+FUZZ_SECONDS ?= 60
+FUZZ_HOST := x86_64-unknown-linux-gnu
+FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=16 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cdebug-assertions
+fuzz: build $(VENV)/.test ## look for bytes that break a reader or a session
+	$(BIN)/python fuzz/seeds.py fuzz/corpus
+	cd fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --target $(FUZZ_HOST) --bin $(TARGET) -j $(JOBS)
+	mkdir -p fuzz/artifacts
+	ulimit -v 12000000 && fuzz/target/$(FUZZ_HOST)/release/$(TARGET) fuzz/corpus/$(TARGET) -artifact_prefix=fuzz/artifacts/ \
+		-max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=6000 -malloc_limit_mb=12000 -max_len=9000
 
 operators: ## write docs/operators.md again
 	$(CARGO) run --quiet -p ort-rs --features cli -j $(JOBS) -- operators > docs/operators.md.new

@@ -22,10 +22,7 @@ pub(crate) const PASS: Pass = Pass {
 fn rule(cx: &Context<'_>, id: NodeId) -> Result<Option<Patch>> {
     match found(cx, id) {
         // Models of older opsets get it too: it means the same there, and has a body to be saved as.
-        Some(f) if f.fits(cx) => {
-            let key = cx.oracle.operator("", "LayerNormalization").unwrap_or_else(|| OpKey::new("", "LayerNormalization", 17));
-            f.fused(cx, id, key, true)
-        }
+        Some(f) if f.fits(cx) => f.fused(cx, id, OpKey::new("", "LayerNormalization", 17), true),
         _ => Ok(None),
     }
 }

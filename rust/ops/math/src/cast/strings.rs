@@ -1,5 +1,6 @@
 //! Casting from and to strings.
 
+use base::threads::pieces;
 use base::{DType, Result, Shape, Strings, ensure};
 use op::{Prepared, Run};
 
@@ -40,8 +41,8 @@ impl Prepared for ToStrings {
         let mut strings = Strings::with_room(len, len)?;
         let mut codes = [0u8; BLOCK];
         let mut text = String::new();
-        for start in (0..len).step_by(BLOCK) {
-            let n = BLOCK.min(len - start);
+        for piece in pieces(len, BLOCK) {
+            let (start, n) = (piece.start, piece.len());
             let source = match self.from.size() {
                 Some(size) => bytes[start * size..(start + n) * size].as_ptr(),
                 None => {
@@ -90,8 +91,8 @@ impl Prepared for FromStrings {
         let output = cx.output(0)?.bytes()?;
         output.fill(0);
         let mut results = [0u64; BLOCK];
-        for start in (0..strings.len()).step_by(BLOCK) {
-            let n = BLOCK.min(strings.len() - start);
+        for piece in pieces(strings.len(), BLOCK) {
+            let (start, n) = (piece.start, piece.len());
             let mut numbers = [0u64; BLOCK];
             for i in 0..n {
                 let text = strings.get(start + i);

@@ -417,17 +417,17 @@ impl<A: Computed> Kernel<A> {
         let keys = e.keys() as i64;
         let valid = length.unwrap_or(keys).clamp(0, keys);
         // How many keys come before the first query.
-        let before = length.map_or(e.past as i64, |l| l - e.q.rows as i64);
-        let at = before + query as i64;
+        let before = length.map_or(e.past as i64, |l| l.saturating_sub(e.q.rows as i64));
+        let at = before.saturating_add(query as i64);
         let (mut start, mut end) = (0, valid);
         if self.op.causal {
-            end = end.min(at + 1);
+            end = end.min(at.saturating_add(1));
         }
         if let Some(left) = self.op.window.0 {
-            start = start.max(at - left as i64);
+            start = start.max(at.saturating_sub(left as i64));
         }
         if let Some(right) = self.op.window.1 {
-            end = end.min(at + right as i64 + 1);
+            end = end.min(at.saturating_add(right as i64).saturating_add(1));
         }
         let start = start.clamp(0, keys);
         start as usize..end.clamp(start, keys) as usize
