@@ -57,8 +57,9 @@ pub(crate) fn infer(graph: &mut Graph, facts: &mut Facts, target: &Arc<Target>) 
             continue;
         }
         let Some(body) = oracle.body(node, &inputs)? else { continue };
+        let before = graph.value_count();
         let added_here = graph.inline(id, &body)?;
-        for (v, value) in graph.values().skip(graph.value_count() - body.value_count()) {
+        for (v, value) in graph.values().skip(before) {
             if let Some(constant) = &value.constant {
                 facts.set(v, Fact::constant(constant.clone()));
             }
