@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
-import ort_rs
 from onnx import numpy_helper
 from onnx.backend.test.case.test_case import TestCase
 from onnx.backend.test.loader import load_model_tests
+
+import ort_rs
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 #: Larger models are left out: libFuzzer would spend its time on their weights.

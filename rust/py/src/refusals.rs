@@ -13,20 +13,24 @@ const SAVE_FORMAT: &str = "session.save_model_format";
 const CONTEXT: &str = "ep.context_enable";
 const CONTEXT_FILE: &str = "ep.context_file_path";
 
+/// What is said of a log severity that is none.
+pub(crate) const NO_SEVERITY: &str = "Not a valid onnxruntime::logging::Severity value";
+
 /// Fails where an option has a value that means nothing; `from_file` says whether the model is a file.
 ///
 /// # Errors
 /// `RuntimeError`, `ValueError` or `InvalidArgument`, whichever ONNX Runtime raises.
 pub(crate) fn check(options: &SessionOptions, from_file: bool) -> Result<()> {
-    if !is_severity(options.log_severity_level()) {
-        let level = options.log_severity_level();
-        return Err(runtime_error(format!("Invalid session log severity level. Not a valid onnxruntime::logging::Severity value: {level}")));
+    let level = options.log_severity_level();
+    if !is_severity(level) {
+        return Err(runtime_error(format!("session log severity level: {NO_SEVERITY}: {level}")));
     }
     if let Some(text) = options.config(AFFINITIES) {
         affinities(text, options.intra_op_num_threads()).map_err(|reason| runtime_error(format!("{AFFINITIES}: {reason}")))?;
     }
-    if options.config(BLOCK_BASE).is_some_and(|text| text.trim_start().parse::<i32>().is_err()) {
-        let text = options.config(BLOCK_BASE).unwrap_or_default();
+    if let Some(text) = options.config(BLOCK_BASE)
+        && text.trim_start().parse::<i32>().is_err()
+    {
         return Err(Failure::Python(PyValueError::new_err(format!("{BLOCK_BASE}: '{text}' is no whole number"))));
     }
     minimal_build(options)?;

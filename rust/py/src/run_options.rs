@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::flag::Flag;
 use crate::interrupt;
-use crate::refusals::is_severity;
+use crate::refusals::{NO_SEVERITY, is_severity};
 
 /// The option that lists arenas to shrink after a run: `cpu:0`, with semicolons between several.
 const SHRINK: &str = "memory.enable_memory_arena_shrinkage";
@@ -61,8 +61,8 @@ impl RunOptions {
     /// `Fail` for a log severity that is none, `InvalidArgument` for a list of arenas to shrink that names what is not there.
     pub(crate) fn core(&self, log: &Log) -> Result<ort_rs::RunOptions> {
         if !is_severity(self.log_severity_level) {
-            let text = "Invalid run log severity level. Not a valid onnxruntime::logging::Severity value:";
-            return Err(Error::new(ErrorKind::Fail, format!("{text} {}", self.log_severity_level)).into());
+            let text = format!("run log severity level: {NO_SEVERITY}: {}", self.log_severity_level);
+            return Err(Error::new(ErrorKind::Fail, text).into());
         }
         let shrink = match self.config.entries().get(SHRINK) {
             Some(arenas) => shrinks(arenas)?,
