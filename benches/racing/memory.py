@@ -52,16 +52,23 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._end.set()
         self._thread.join()
+        # What was over within a period leaves something, mostly.
+        self._see()
 
     def _look(self) -> None:
-        while not self._end.wait(PERIOD):
-            try:
-                now = resident(self._process)
-            except (OSError, ValueError):
-                return
-            self._anonymous = max(self._anonymous, now.anonymous)
-            self._file = max(self._file, now.file)
-            self._total = max(self._total, now.total)
+        while not self._end.wait(PERIOD) and self._see():
+            pass
+
+    def _see(self) -> bool:
+        """Look once; whether there is still something to look at."""
+        try:
+            now = resident(self._process)
+        except (OSError, ValueError):
+            return False
+        self._anonymous = max(self._anonymous, now.anonymous)
+        self._file = max(self._file, now.file)
+        self._total = max(self._total, now.total)
+        return True
 
     @property
     def peaks(self) -> dict[str, int]:
