@@ -1,5 +1,6 @@
 """A runtime in a process of its own, as the one who times it sees it."""
 
+import contextlib
 import json
 import os
 import select
@@ -74,6 +75,8 @@ class Lane:
         self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                # A process that ended on its own has left unread what it was sent last.
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
         self._process.wait()
         self._errors.close()

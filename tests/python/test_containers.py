@@ -38,7 +38,7 @@ def test_no_list(given: Any) -> None:
 
 
 def test_a_sequence_of_another_type() -> None:
-    with pytest.raises(Exception, match="Unexpected input data type"):
+    with pytest.raises(RuntimeError, match=r"tensor\(int32\) in input 's', whose elements are tensor\(float\)"):
         run(ort_rs, REVERSE, {"s": [X.astype(np.int32)]})
 
 

@@ -1,8 +1,8 @@
 //! Scheduling: how a kernel spreads its chunks over threads. Rayon supplies the threads, all else is decided here.
 //!
-//! A *region* is one call of [`parallel_for`]: chunks are claimed one by one, by the caller, which always works, and by helpers. Each begins
-//! with a share of neighbouring chunks and then helps with the shares of others, so that a helper that never starts blocks nobody. Helpers
-//! that sleep are woken only for regions that take a while. A region inside a chunk runs inline on the thread of that chunk.
+//! A *region* is one call of [`parallel_for`]: chunks are claimed one by one, by the caller, which always works, and by helpers. Each
+//! begins with a share of neighbouring chunks and then helps with the shares of others, so that a helper that never starts blocks nobody.
+//! Helpers that sleep are woken only for regions that take a while. A region inside a chunk runs inline on the thread of that chunk.
 //!
 //! A *scope* is one run of a session. It holds on to its helpers between regions: they look for the next region for some tens of
 //! microseconds and then sleep, so that nothing spins between runs. Helpers belong to the whole process, and scopes share them evenly: with
