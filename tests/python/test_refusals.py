@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from models import ADD, model
+from models import ADD
 from paired import assert_same
 
 X = np.ones((2, 3), np.float32)
@@ -30,7 +30,7 @@ def made(ort: ModuleType, **config: str) -> Any:
     options.intra_op_num_threads = 2
     for key, value in config.items():
         options.add_session_config_entry(key.replace("__", "."), value)
-    ort.InferenceSession(model(ADD), options, providers=["CPUExecutionProvider"])
+    ort.InferenceSession(ADD, options, providers=["CPUExecutionProvider"])
     return True
 
 
@@ -59,13 +59,13 @@ def test_log_severities(level: int) -> None:
     def session(ort: ModuleType) -> Any:
         options = ort.SessionOptions()
         options.log_severity_level = level
-        ort.InferenceSession(model(ADD), options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(ADD, options, providers=["CPUExecutionProvider"])
         return True
 
     def run(ort: ModuleType) -> Any:
         options = ort.RunOptions()
         options.log_severity_level = level
-        session = ort.InferenceSession(model(ADD), providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(ADD, providers=["CPUExecutionProvider"])
         return session.run(None, {name.name: X for name in session.get_inputs()}, options)
 
     assert_same(session, text=False)
@@ -77,7 +77,7 @@ def test_an_optimized_model_in_a_folder_that_is_missing() -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.optimized_model_filepath = "/there/is/none/model.onnx"
-        ort.InferenceSession(model(ADD), options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(ADD, options, providers=["CPUExecutionProvider"])
 
     assert_same(call, text=False)
 
