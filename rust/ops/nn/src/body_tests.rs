@@ -62,6 +62,16 @@ fn check((domain, name, opset): (&str, &str, u32), attributes: &[(&str, Attribut
 }
 
 #[test]
+fn exponentials_along_an_axis() {
+    let x = [Some(filled(&[2, 3, 4], 1))];
+    for (name, axis) in ["Softmax", "LogSoftmax"].into_iter().flat_map(|name| [0i64, 1, 2].map(|axis| (name, axis))) {
+        for opset in [11, 13] {
+            check(("", name, opset), &[("axis", Attribute::Int(axis))], &x, &[true]);
+        }
+    }
+}
+
+#[test]
 fn normalizations() {
     let (x, row) = (filled(&[2, 3, 8], 1), filled(&[8], 2));
     for axis in [-1i64, 2] {

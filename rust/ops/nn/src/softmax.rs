@@ -2,9 +2,11 @@
 
 use base::threads::Pace;
 use base::{ErrorKind, Result, TensorMut, axis_index, ensure};
+use ir::{Attribute, Fact, Graph, Node};
+use op::body::Body;
 use op::cuda::{Cuda, CudaClaim, CudaKernel, Rows, suffix};
 use op::types::{FLOATS, FLOATS_V1};
-use op::{CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, Sizes, since};
+use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, Sizes, since};
 
 use crate::chunks::{for_rows, rows_per_chunk, scratch_bytes};
 use crate::floats::{Floats, FloatsMut, is_wide};
@@ -29,8 +31,37 @@ const fn definition(name: &'static str) -> OpDef {
             Ok(Box::new(Softmax { axis: a.int("axis", if flat { 1 } else { -1 })?, flat, log: a.op() == "LogSoftmax" }))
         },
         kernels: Kernels::NONE.cpu::<Softmax>().cuda::<Softmax>(),
+        body: Some(body),
         ..OpDef::ONNX
     }
+}
+
+/// The flat form by the newer one, whose rows are those of a matrix; the newer one as ONNX writes it out.
+fn body(node: &Node, _: &[Option<&Fact>]) -> Result<Graph> {
+    let mut b = Body::of(node);
+    let x = b.required(0)?;
+    let name = node.key.name.clone();
+    let axis = Attrs::new(node).int("axis", if node.key.since < 13 { 1 } else { -1 })?;
+    let y = if node.key.since < 13 {
+        let shape = b.node(("Shape", 13), &[x], &[]);
+        let matrix = b.node(("Flatten", 13), &[x], &[("axis", Attribute::Int(axis))]);
+        let y = b.node((&name, 13), &[matrix], &[("axis", Attribute::Int(-1))]);
+        b.node(("Reshape", 13), &[y, shape], &[])
+    } else {
+        let axes = b.ints(&[axis])?;
+        let max = b.node(("ReduceMax", 18), &[x, axes], &[]);
+        let shifted = b.node(("Sub", 14), &[x, max], &[]);
+        let exp = b.node(("Exp", 13), &[shifted], &[]);
+        let sum = b.node(("ReduceSum", 13), &[exp, axes], &[]);
+        match &*name {
+            "Softmax" => b.node(("Div", 14), &[exp, sum], &[]),
+            _ => {
+                let log = b.node(("Log", 13), &[sum], &[]);
+                b.node(("Sub", 14), &[shifted, log], &[])
+            }
+        }
+    };
+    Ok(b.finish(&[y]))
 }
 
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base::{Result, ensure};
 use exec::{Operators, PRIVATE};
-use ir::{Fact, Facts, Graph, Node, NodeId};
+use ir::{Fact, Facts, Graph, Node, NodeId, Oracle};
 use op::Registry;
 
 use super::restate::restate;
@@ -22,23 +22,40 @@ pub(super) fn fits(registry: &Registry, node: &Node, inputs: &[Option<&Fact>], o
     has(registry, node, opset) || restate(registry, node, inputs, opset).is_some()
 }
 
-/// The opset that fits most nodes: the model's own, if it serves as well as any.
+/// The opset that serves the nodes best: the model's own, if it serves as well as any.
 ///
 /// # Errors
 /// What operators say of their inputs.
 pub(super) fn choose(graph: &Graph, facts: &Facts, registry: &Registry, oracle: &Operators, own: u32) -> Result<u32> {
     let mut nodes = Vec::new();
     collect(graph, facts, oracle, &mut nodes)?;
-    let served = |opset: u32| {
-        let fitting = nodes.iter().filter(|(node, inputs)| {
-            let inputs: Vec<Option<&Fact>> = inputs.iter().map(Option::as_ref).collect();
-            fits(registry, node, &inputs, opset)
-        });
-        fitting.count()
-    };
     let candidates: BTreeSet<u32> = nodes.iter().map(|(n, _)| n.key.since).filter(|since| *since > own).collect();
-    let best = (own, served(own));
-    Ok(candidates.into_iter().map(|c| (c, served(c))).fold(best, |best, c| if c.1 > best.1 { c } else { best }).0)
+    let mut best = (own, served(&nodes, registry, oracle, own)?);
+    for opset in candidates {
+        let points = served(&nodes, registry, oracle, opset)?;
+        if points > best.1 {
+            best = (opset, points);
+        }
+    }
+    Ok(best.0)
+}
+
+/// How well opset `opset` serves the nodes: two points for each that it has, as it is or restated, and one for each whose body it has.
+fn served(nodes: &[Known], registry: &Registry, oracle: &Operators, opset: u32) -> Result<usize> {
+    let mut points = 0;
+    for (node, inputs) in nodes {
+        let inputs: Vec<Option<&Fact>> = inputs.iter().map(Option::as_ref).collect();
+        points += match fits(registry, node, &inputs, opset) {
+            true => 2,
+            false => usize::from(oracle.body(node, &inputs)?.is_some_and(|body| has_all(registry, &body, opset))),
+        };
+    }
+    Ok(points)
+}
+
+/// Whether opset `opset` has every node of `body`, whose values are not known.
+fn has_all(registry: &Registry, body: &Graph, opset: u32) -> bool {
+    body.nodes().all(|(_, node)| fits(registry, node, &vec![None; node.inputs.len()], opset))
 }
 
 /// A node, and what is known of its inputs.
