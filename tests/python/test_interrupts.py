@@ -25,6 +25,14 @@ ENDLESS = {"n": np.array(2**62), "x": X}
 SHORT = {"n": np.array(3), "x": X}
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Who starts the tests in the background lets them, and the processes that they start, ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def session() -> ort_rs.InferenceSession:
     return ort_rs.InferenceSession(model(LOOP))
