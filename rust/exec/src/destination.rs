@@ -5,6 +5,7 @@ use op::SlotTensor;
 use smallvec::SmallVec;
 
 use crate::Target;
+use crate::plan::Plan;
 
 /// Where a run leaves a fetched value: in memory of the caller, without a copy where that can be, or in a memory of its own on a device.
 #[derive(Clone, Debug)]
@@ -71,6 +72,12 @@ impl Destination {
         other.memory() == self.memory && start < from.saturating_add(len) && from < start.saturating_add(bytes_of(tensor))
     }
 
+    /// Whether it is the memory of `other`, all of it, for the same type and shape.
+    fn is_over(&self, other: &Tensor) -> bool {
+        let same = |t: &Tensor| t.address() == other.address() && t.dtype() == other.dtype() && t.shape() == other.shape();
+        other.memory() == self.memory && other.layout().is_dense(other.shape()) && self.tensor.as_ref().is_some_and(same)
+    }
+
     /// The memory for a dense tensor that takes exactly all of it, aligned for its type; `None` for any other.
     pub(crate) fn place(&self, dtype: DType, shape: &Shape, layout: &Layout) -> Option<SlotTensor> {
         let tensor = self.tensor.as_ref()?;
@@ -120,14 +127,17 @@ fn bytes_of(tensor: &Tensor) -> usize {
 pub(crate) struct Homes(SmallVec<[(u32, usize); 4]>);
 
 impl Homes {
-    /// Finds the fetches whose values can be made in their destinations: `root_of` gives the slot that a fetch gets its buffer from.
-    /// Memory that feeds or other destinations share is written only when everything has run.
-    pub(crate) fn new(root_of: impl Fn(usize) -> Option<u32>, destinations: &[Option<&Destination>], feeds: &[&Tensor]) -> Self {
+    /// Finds the fetches whose values can be made in their destinations. Memory that other destinations share is written only when
+    /// everything has run, and so is that of feeds, each with its slot, but for the one that a fetch may be written over.
+    pub(crate) fn new(plan: &Plan, destinations: &[Option<&Destination>], feeds: &[(u32, &Tensor)]) -> Self {
         let mut homes = SmallVec::new();
         for (i, destination) in destinations.iter().enumerate() {
-            let (Some(destination), Some(root)) = (destination, root_of(i)) else { continue };
+            let root = plan.fetches.get(i).and_then(|fetch| plan.root(*fetch));
+            let (Some(destination), Some(root)) = (destination, root) else { continue };
             let others = destinations.iter().enumerate().filter(|(j, _)| *j != i).filter_map(|(_, d)| *d);
-            let shared = others.filter_map(Destination::tensor).chain(feeds.iter().copied()).any(|t| destination.overlaps(t));
+            let replaces = |slot: u32, t: &Tensor| plan.replaces[i] == Some(slot) && destination.is_over(t);
+            let feeds = feeds.iter().filter(|(slot, t)| !replaces(*slot, t)).map(|(_, t)| *t);
+            let shared = others.filter_map(Destination::tensor).chain(feeds).any(|t| destination.overlaps(t));
             if !shared && homes.iter().all(|(slot, _): &(u32, usize)| *slot != root) {
                 homes.push((root, i));
             }

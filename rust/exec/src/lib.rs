@@ -10,6 +10,7 @@ mod observer;
 mod oracle;
 mod plan;
 mod program;
+mod replace;
 mod run;
 mod stand_in;
 mod step_info;

@@ -11,6 +11,7 @@ use op::{Alias, Wires};
 
 use crate::Program;
 use crate::copy::copies_to;
+use crate::replace::replaced;
 use crate::stand_in::Numbers;
 use crate::storage::{Storage, assign};
 use crate::waves::in_waves;
@@ -25,6 +26,8 @@ pub struct Plan {
     pub(crate) feeds: Vec<u32>,
     /// The slot of each fetched value.
     pub(crate) fetches: Vec<u32>,
+    /// For each fetch, the feed whose memory it may be written over.
+    pub(crate) replaces: Vec<Option<u32>>,
     /// Feeds that some step reads that does not just copy them.
     pub(crate) read_in_place: HashSet<u32>,
     /// The providers of the steps that keep something for a run, by their place in the target.
@@ -142,6 +145,7 @@ impl Plan {
             slots: draft.slots,
             feeds: draft.feeds,
             fetches,
+            replaces: Vec::new(),
             read_in_place: HashSet::new(),
             devices: Vec::new(),
             blocks: Vec::new(),
@@ -156,6 +160,7 @@ impl Plan {
         plan.read_in_place = plan.find_read_in_place();
         plan.devices = program.devices(plan.steps.iter().map(|s| s.node))?;
         plan.roots = plan.find_roots();
+        plan.replaces = replaced(program, &plan)?;
         plan.speaks_of = (0..plan.segments.len()).map(|i| plan.symbols_in(program, i)).collect::<Result<_>>()?;
         Ok(plan)
     }

@@ -147,13 +147,15 @@ impl Walk<'_> {
     /// Where results can be made in the memory of the caller.
     fn find_homes(&self) -> Homes {
         let plan = &self.runner.plan;
-        let mut feeds = SmallVec::new();
+        let mut feeds: SmallVec<[(u32, &Tensor); 8]> = SmallVec::new();
         for slot in &plan.feeds {
             if let Slot::Value(value) = &self.frame.slots[*slot as usize] {
-                tensors_of(value, &mut feeds);
+                let mut found = SmallVec::new();
+                tensors_of(value, &mut found);
+                feeds.extend(found.into_iter().map(|t| (*slot, t)));
             }
         }
-        Homes::new(|fetch| plan.root(*plan.fetches.get(fetch)?), self.destinations, &feeds)
+        Homes::new(plan, self.destinations, &feeds)
     }
 
     fn feed(&mut self, feeds: impl IntoIterator<Item = Value>) -> Result<()> {

@@ -45,6 +45,23 @@ fn memory_that_a_feed_shares_is_written_last() {
 }
 
 #[test]
+fn a_feed_that_ends_where_a_result_begins_is_written_over() {
+    // Neg may work in place; whoever reads the feed later still finds it.
+    for (later, expected) in [(false, -1.), (true, 1.)] {
+        let m = model(21).input("x", F32, &["n"]).input("w", F32, &["n"]).node("Neg", &["x"], &["y"]);
+        let m = m.node("Add", &["w", if later { "x" } else { "w" }], &["z"]).output("y").output("z");
+        let s = session(m);
+        let (x, w) = (Tensor::from_slice([3], &[1f32, -2., 3.]).unwrap(), tensor(&[3], &[0f32; 3]));
+        // SAFETY: nobody reads the memory but the run.
+        let over = unsafe { Destination::new(x.clone()).unwrap() };
+        let outputs = s.run_into(&[Some(&x.clone().into()), Some(&w)], &["y", "z"], &[Some(&over), None], &RunOptions::default()).unwrap();
+        assert_eq!(x.slice::<f32>().unwrap(), [-1., 2., -3.]);
+        assert_eq!(outputs[0].tensor().unwrap().address(), x.address());
+        assert_eq!(elements::<f32>(&outputs[1])[0], if later { expected } else { 0. });
+    }
+}
+
+#[test]
 fn memory_of_another_shape_is_refused_or_left_alone() {
     let (s, x) = (session(chain()), tensor(&[3], &[1f32, 2., 3.]));
     let e = run(&s, &x, &memory(4)).unwrap_err();

@@ -55,16 +55,6 @@ impl<'a> Floats<'a> {
         }
     }
 
-    /// The elements of `range`.
-    pub(crate) fn part(&self, range: Range<usize>) -> Self {
-        match self {
-            Self::F32(x) => Self::F32(&x[range]),
-            Self::F64(x) => Self::F64(&x[range]),
-            Self::F16(x) => Self::F16(&x[range]),
-            Self::BF16(x) => Self::BF16(&x[range]),
-        }
-    }
-
     /// Element `i`.
     pub(crate) fn get<A: Real>(&self, i: usize) -> A {
         A::of(match self {

@@ -67,6 +67,8 @@ pub(crate) enum Stage {
     Capped,
     /// With bias and mask.
     Biased,
+    /// The same, with 0 where a query does not see the key.
+    Seen,
     /// After the softmax.
     Weights,
 }
@@ -106,15 +108,25 @@ pub(crate) struct Target<'a> {
     pub(crate) row: usize,
 }
 
-fn padded<A>(len: usize) -> usize {
+/// Bytes of scratch memory that [`room`] cuts off for `len` elements.
+pub(super) fn room_bytes<A>(len: usize) -> usize {
     len.saturating_mul(size_of::<A>()).saturating_add(63) / 64 * 64
+}
+
+/// Cuts room for `len` elements off.
+///
+/// # Errors
+/// `Fail` when there is too little.
+pub(super) fn room<'a, A: Computed>(scratch: &mut &'a mut [u8], len: usize) -> Result<&'a mut [A]> {
+    let bytes = room_bytes::<A>(len).min(scratch.len());
+    elements(take(scratch, bytes)?, len)
 }
 
 /// Bytes of scratch memory for each thread.
 fn own_bytes<A: Computed>(keys: usize, size: usize, v_size: usize) -> usize {
     let rows = rows_at_once(keys);
     let products = scratch_len::<A>(1, rows, keys, size, false, false).max(scratch_len::<A>(1, rows, v_size, keys, false, false));
-    padded::<A>(rows.saturating_mul(keys)).saturating_add(padded::<A>(rows * v_size)).saturating_add(padded::<u8>(products))
+    room_bytes::<A>(rows.saturating_mul(keys)).saturating_add(room_bytes::<A>(rows * v_size)).saturating_add(room_bytes::<u8>(products))
 }
 
 /// Bytes of scratch memory for all threads.
@@ -171,8 +183,8 @@ impl<A: Computed> Job<'_, A> {
             keys = 0..self.keys;
         }
         let at_once = rows_at_once(self.keys);
-        let scores = elements::<A>(take(&mut own, padded::<A>(at_once * self.keys))?, rows.len() * keys.len())?;
-        let sums = elements::<A>(take(&mut own, padded::<A>(at_once * self.v_size))?, rows.len() * self.v_size)?;
+        let scores = elements::<A>(take(&mut own, room_bytes::<A>(at_once * self.keys))?, rows.len() * keys.len())?;
+        let sums = elements::<A>(take(&mut own, room_bytes::<A>(at_once * self.v_size))?, rows.len() * self.v_size)?;
         let kv = head / (self.heads / self.kv_heads);
         self.products(image, head, kv, &rows, &keys, scores, own)?;
         for (i, scores) in rows.clone().zip(scores.chunks_exact_mut(keys.len().max(1))) {
@@ -234,10 +246,12 @@ impl<A: Computed> Job<'_, A> {
             bias(image, head, i, first, scores);
         }
         let (start, end) = (seen.start.saturating_sub(first).min(scores.len()), seen.end.saturating_sub(first).min(scores.len()));
-        scores[..start].fill(A::neg_infinity());
-        scores[end.max(start)..].fill(A::neg_infinity());
-        keep(Stage::Biased, scores);
         let inside = start..end.max(start);
+        for (stage, unseen) in [(Stage::Seen, A::zero()), (Stage::Biased, A::neg_infinity())] {
+            scores[..start].fill(unseen);
+            scores[inside.end..].fill(unseen);
+            keep(stage, scores);
+        }
         let max = A::greatest(&scores[inside.clone()]);
         scores[..start].fill(A::zero());
         scores[inside.end..].fill(A::zero());

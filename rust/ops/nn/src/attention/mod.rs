@@ -1,6 +1,7 @@
 //! Attention: values summed by how well their keys fit queries.
 
 mod cache;
+mod coding;
 pub(crate) mod core;
 pub mod grouped;
 pub mod linear;

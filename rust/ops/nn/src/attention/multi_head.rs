@@ -6,11 +6,12 @@ use base::{DType, Result, Shape, TensorRef, bail, ensure};
 use gemm::{Epilogue, Mat, MatMut, Operand, PackedB, Rhs, Step, gemm, scratch_len};
 use ir::{Dim, Dims};
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Sizes, TypeSet, since};
+use smallvec::{SmallVec, smallvec};
 
-use super::cache::{Extent, Fresh, by_head};
-use super::core::{Heads, Job, Stage, Target, scratch_bytes};
+use super::cache::{Cache, Extent, Fresh, Step as Rows, gather};
+use super::coding::Coding;
+use super::core::{Heads, Job, Stage, Target, room, room_bytes, scratch_bytes};
 use super::masks::{Bias, Mask};
-use crate::conv::windows::elements;
 use crate::floats::{Floats, FloatsMut};
 use crate::widen::take;
 
@@ -144,7 +145,16 @@ impl Op for MultiHead {
 
 impl CpuKernel for MultiHead {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
-        let mut kernel = Kernel { op: self.clone(), weights: None };
+        let dtype = cx.dtype(0)?;
+        let (past, bias, presents) = match self.projects {
+            Some(_) => (4, false, [1, 1]),
+            None => (6, cx.optional(3).is_some(), [1, 2]),
+        };
+        let kept = presents.iter().all(|i| cx.output(*i).is_some());
+        let gathers = self.projects.is_none() && (dtype != DType::F32 || bias);
+        // Caches of other types, and what is put together without being asked for.
+        let copies = if kept { dtype != DType::F32 } else { gathers || cx.optional(past).is_some() };
+        let mut kernel = Kernel { op: self.clone(), weights: None, dtype, gathers, copies };
         if let (true, Some(w)) = (self.projects.is_some(), cx.constant(1)) {
             let &[rows, cols] = &**w.shape() else { bail!(InvalidGraph, "weights of shape {}", w.shape()) };
             let format = format!("attention projection {}", simd::isa::best().name());
@@ -163,6 +173,11 @@ struct Kernel {
     op: MultiHead,
     /// The constant weights that make queries, keys and values.
     weights: Option<Arc<PackedB<f32>>>,
+    dtype: DType,
+    /// Whether queries are copied before they are used.
+    gathers: bool,
+    /// Whether keys and values are.
+    copies: bool,
 }
 
 /// The sizes of a run.
@@ -181,21 +196,13 @@ impl Plan {
         self.past + self.k.rows
     }
 
-    fn elements(e: Extent) -> usize {
-        e.batch * e.heads * e.rows * e.size
-    }
-
     fn all(&self, e: Extent) -> Extent {
         Extent { rows: self.keys(), ..e }
     }
 }
 
-/// An output, and from which of its elements on it is written.
-type Place<'a> = (Arc<FloatsMut<'a>>, usize);
-
-fn padded(len: usize) -> usize {
-    (len * size_of::<f32>()).next_multiple_of(64)
-}
+/// The bytes of earlier keys, or values, and how many positions they are.
+type Past<'a> = Option<(&'a [u8], usize)>;
 
 impl Kernel {
     fn plan(&self, input: &dyn Fn(usize) -> Option<Shape>) -> Result<Plan> {
@@ -245,8 +252,9 @@ impl Kernel {
     }
 
     fn bytes(&self, p: &Plan) -> usize {
-        let fresh = [p.q, p.k, p.v].map(|e| padded(Plan::elements(e))).iter().sum::<usize>();
-        let all = padded(Plan::elements(p.all(p.k))) + padded(Plan::elements(p.all(p.v)));
+        let padded = room_bytes::<f32>;
+        let fresh = if self.gathers { padded(p.q.elements()) } else { 0 };
+        let all = if self.copies { padded(p.all(p.k).elements()) + padded(p.all(p.v).elements()) } else { 0 };
         let made = p.projection.map_or(0, |(inner, width)| {
             let rows = p.q.batch * p.q.rows;
             let weights = if self.weights.is_some() { 0 } else { padded(inner * width) };
@@ -296,10 +304,7 @@ impl Kernel {
             start: part * e.size,
             strides: [e.rows * e.heads * parts * e.size, parts * e.size, e.heads * parts * e.size],
         };
-        let one = |i: usize, e: Extent| -> Result<Fresh<'a>> {
-            let data = floats(i)?;
-            Ok(if cx.input(i)?.rank() == 4 { Fresh::by_head(data, e) } else { Fresh::by_position(data, e) })
-        };
+        let one = |i: usize, e: Extent| Fresh::of(cx.input(i)?, e);
         if cx.input(0)?.rank() == 5 {
             let data = floats(0)?;
             return Ok([packed(data, p.q, 3, 0), packed(data, p.q, 3, 1), packed(data, p.q, 3, 2)]);
@@ -343,60 +348,56 @@ impl Kernel {
                 }
             }
         };
-        let q_room = room(&mut scratch, Plan::elements(p.q))?;
+        let q_room = room(&mut scratch, if self.gathers { p.q.elements() } else { 0 })?;
         let q = match fresh[0].heads::<f32>().filter(|_| bias.is_none()) {
             Some(own) => own,
             None => {
-                fresh[0].gather(p.q, q_room, &add(0, p.q.size));
-                by_head(&*q_room, p.q)
+                let add = add(0, p.q.size);
+                let source = |image: usize, head: usize, row: usize, x: &mut [f32]| {
+                    fresh[0].read(image, head, row, x);
+                    add(image, head, row, x);
+                };
+                gather(p.q, &source, q_room)
             }
         };
-        let (past_key, past_value) = self.past(p, cx)?;
-        let (k_room, v_room) = (room(&mut scratch, Plan::elements(p.k))?, room(&mut scratch, Plan::elements(p.v))?);
-        let (k_all, v_all) = (room(&mut scratch, Plan::elements(p.all(p.k)))?, room(&mut scratch, Plan::elements(p.all(p.v)))?);
-        let present = self.present(p, cx)?;
-        let one = |which: usize, e: Extent, fresh_room: &'_ mut [f32], all: &'_ mut [f32], past: Option<Floats<'_>>| -> Result<()> {
-            fresh[which].gather(e, fresh_room, &add(widths[..which].iter().sum(), e.size));
-            // Earlier and new ones behind each other, head by head.
-            let (earlier, total) = (p.past * e.size, p.keys() * e.size);
-            for (i, to) in all.chunks_exact_mut(total.max(1)).take(e.batch * e.heads).enumerate() {
-                if let Some(past) = past {
-                    past.read(i * earlier, &mut to[..earlier]);
-                }
-                to[earlier..].copy_from_slice(&fresh_room[i * e.rows * e.size..(i + 1) * e.rows * e.size]);
-            }
-            if let Some((y, start)) = &present[which - 1] {
-                // SAFETY: one thread writes the cache.
-                unsafe { y.write(*start, &all[..e.batch * e.heads * total]) }
-            }
-            Ok(())
-        };
-        one(1, p.k, k_room, k_all, past_key)?;
-        one(2, p.v, v_room, v_all, past_value)?;
-        self.compute(p, cx, q, by_head(&*k_all, p.all(p.k)), by_head(&*v_all, p.all(p.v)), scratch)
+        let (pasts, presents) = (self.past(cx)?, self.present(p, cx)?);
+        let steps: SmallVec<[Rows; 8]> = smallvec![Rows { before: p.past, fresh: p.k.rows, dropped: 0 }; p.q.batch];
+        let mut read = [None, None];
+        for (i, (past, present)) in pasts.into_iter().zip(presents).enumerate() {
+            let (fresh, e) = (&fresh[i + 1], [p.k, p.v][i]);
+            let add = add(widths[..=i].iter().sum(), e.size);
+            let source = |image: usize, head: usize, row: usize, x: &mut [f32]| {
+                fresh.read(image, head, row, x);
+                add(image, head, row, x);
+            };
+            let room = room(&mut scratch, if self.copies { p.all(e).elements() } else { 0 })?;
+            let cache = Cache::inside(Coding::float(self.dtype), e, past, present, p.keys())?;
+            read[i] = Some(cache.read((Some(fresh).filter(|_| bias.is_none()), &source), &steps, p.keys(), room)?.0);
+        }
+        let [Some(k), Some(v)] = read else { bail!(Fail, "keys or values were not read") };
+        self.compute(p, cx, q, k, v, scratch)
     }
 
     /// Earlier keys and values.
-    fn past<'a>(&self, p: &Plan, cx: &'a Run<'_>) -> Result<(Option<Floats<'a>>, Option<Floats<'a>>)> {
-        if p.projection.is_none() {
-            let one = |i: usize| cx.optional(i)?.map(Floats::of).transpose();
-            return Ok((one(6)?, one(7)?));
+    fn past<'a>(&self, cx: &'a Run<'_>) -> Result<[Past<'a>; 2]> {
+        if self.op.projects.is_none() {
+            let one = |i: usize| cx.optional(i)?.map(|t| Ok((t.bytes()?, t.shape()[2]))).transpose();
+            return Ok([one(6)?, one(7)?]);
         }
-        let Some(past) = cx.optional(4)?.map(Floats::of).transpose()? else { return Ok((None, None)) };
-        let half = past.len() / 2;
-        Ok((Some(past.part(0..half)), Some(past.part(half..2 * half))))
+        let Some(past) = cx.optional(4)? else { return Ok([None, None]) };
+        let (keys, values) = past.bytes()?.split_at(past.bytes()?.len() / 2);
+        Ok([keys, values].map(|half| Some((half, past.shape()[3]))))
     }
 
-    /// Where all keys and values go, and from which element on.
-    fn present<'a>(&self, p: &Plan, cx: &'a Run<'_>) -> Result<[Option<Place<'a>>; 2]> {
-        let output = |i: usize| if cx.has_output(i) { cx.output(i).and_then(FloatsMut::of).map(|y| Some(Arc::new(y))) } else { Ok(None) };
-        let half = Plan::elements(p.all(p.k));
-        if p.projection.is_some() {
-            let both = output(1)?;
-            ensure!(both.as_ref().is_none_or(|b| b.len() == 2 * half), Fail, "a cache of other sizes");
-            return Ok([both.clone().map(|b| (b, 0)), both.map(|b| (b, half))]);
+    /// Where all keys and values go.
+    fn present<'a>(&self, p: &Plan, cx: &'a Run<'_>) -> Result<[Option<&'a mut [u8]>; 2]> {
+        let output = |i: usize| if cx.has_output(i) { cx.output(i)?.bytes().map(Some) } else { Ok(None) };
+        if p.projection.is_none() {
+            return Ok([output(1)?, output(2)?]);
         }
-        Ok([output(1)?.map(|y| (y, 0)), output(2)?.map(|y| (y, 0))])
+        let Some(both) = output(1)? else { return Ok([None, None]) };
+        let (keys, values) = both.split_at_mut(both.len() / 2);
+        Ok([Some(keys), Some(values)])
     }
 
     fn compute(&self, p: &Plan, cx: &Run<'_>, q: Heads<'_, f32>, k: Heads<'_, f32>, v: Heads<'_, f32>, scratch: &mut [u8]) -> Result<()> {
@@ -435,12 +436,6 @@ impl Kernel {
         };
         job.run(&Target { data: &y, batch: queries * width, head: p.v.size, row: width }, scratch)
     }
-}
-
-/// Cuts room for `len` floats off.
-fn room<'a>(scratch: &mut &'a mut [u8], len: usize) -> Result<&'a mut [f32]> {
-    let bytes = padded(len).min(scratch.len());
-    elements(take(scratch, bytes)?, len)
 }
 
 impl Prepared for Kernel {

@@ -3,18 +3,18 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use base::{DType, Result, Shape, TensorMut, TensorRef, bail, ensure};
-use half::{bf16, f16};
+use base::{DType, Result, Shape, TensorRef, bail, ensure};
 use ir::{Attribute, Dim, Dims, Fact, Graph, Node};
 use op::body::{Body, dtype_of};
 use op::types::FLOATS;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, Sizes, TypeSet, since};
+use smallvec::{SmallVec, smallvec};
 
-use super::core::{Computed, Heads, Job, Stage, Target, scratch_bytes};
-use crate::conv::windows::elements;
-use crate::floats::{Floats, FloatsMut, is_wide};
+use super::cache::{Cache, Extent, Fresh, Step, by_head, by_position, gather};
+use super::coding::Coding;
+use super::core::{Computed, Heads, Job, Stage, Target, room, room_bytes, scratch_bytes};
+use crate::floats::{FloatsMut, is_wide};
 use crate::number::Numbers;
-use crate::widen::take;
 
 const MASKS: TypeSet = TypeSet::tensors(&[
     DType::BF16,
@@ -101,15 +101,6 @@ fn load(a: &Attrs<'_>) -> Result<Attention> {
     })
 }
 
-/// The sizes of one operand: images, heads, positions, elements of a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Extent<D> {
-    batch: D,
-    heads: D,
-    rows: D,
-    size: D,
-}
-
 impl Attention {
     /// The sizes of an operand of symbolic shape.
     fn extent_of(&self, dims: &[Dim], heads: impl Fn((usize, usize)) -> usize) -> Result<Extent<Dim>> {
@@ -124,7 +115,7 @@ impl Attention {
         }
     }
 
-    fn extent(&self, shape: &[usize], heads: impl Fn((usize, usize)) -> usize) -> Result<Extent<usize>> {
+    fn extent(&self, shape: &[usize], heads: impl Fn((usize, usize)) -> usize) -> Result<Extent> {
         let dims: Dims = shape.iter().map(|d| Dim::from(*d)).collect();
         let e = self.extent_of(&dims, heads).map_err(|e| e.with_kind(base::ErrorKind::InvalidArgument))?;
         let size = |d: Dim| d.size().unwrap_or(0);
@@ -164,23 +155,34 @@ impl Op for Attention {
 impl CpuKernel for Attention {
     fn prepare(&self, cx: &Prepare<'_>) -> Result<Box<dyn Prepared>> {
         Ok(match is_wide(cx.dtype(0)?) || is_wide(cx.dtype(2)?) {
-            true => Box::new(Kernel::<f64> { op: self.clone(), real: PhantomData }),
-            false => Box::new(Kernel::<f32> { op: self.clone(), real: PhantomData }),
+            true => Box::new(Kernel::<f64>::new(self, cx)?),
+            false => Box::new(Kernel::<f32>::new(self, cx)?),
         })
     }
 }
 
 struct Kernel<A> {
     op: Attention,
+    /// Whether queries, keys and values are copied before they are used.
+    copies: [bool; 3],
     real: PhantomData<A>,
+}
+
+impl<A: Computed> Kernel<A> {
+    fn new(op: &Attention, cx: &Prepare<'_>) -> Result<Self> {
+        let other = |i: usize| Ok::<_, base::Error>(cx.dtype(i)? != A::DTYPE);
+        // Earlier and new ones are put together, be it in an output or in a copy.
+        let apart = |i: usize| cx.output(i).is_none() && cx.optional(4).is_some();
+        Ok(Self { op: op.clone(), copies: [other(0)?, other(1)? || apart(1), other(2)? || apart(2)], real: PhantomData })
+    }
 }
 
 /// All sizes of a run.
 #[derive(Clone, Copy, Debug)]
 struct Extents {
-    q: Extent<usize>,
-    k: Extent<usize>,
-    v: Extent<usize>,
+    q: Extent,
+    k: Extent,
+    v: Extent,
     past: usize,
 }
 
@@ -189,76 +191,10 @@ impl Extents {
         self.past + self.k.rows
     }
 
-    /// Elements of all keys, and of all values.
-    fn cache(&self) -> (usize, usize) {
-        let all = self.k.batch * self.k.heads * self.keys();
-        (all * self.k.size, all * self.v.size)
+    /// The sizes of all that is copied: queries, keys and values with earlier ones.
+    fn copied(&self) -> [Extent; 3] {
+        [self.q, Extent { rows: self.keys(), ..self.k }, Extent { rows: self.keys(), ..self.v }]
     }
-
-    fn queries(&self) -> usize {
-        self.q.batch * self.q.heads * self.q.rows * self.q.size
-    }
-}
-
-/// Distances in a dense operand of three or four axes.
-fn heads<A>(data: &[A], rank: usize, e: Extent<usize>) -> Heads<'_, A> {
-    match rank {
-        4 => Heads { data, batch: e.heads * e.rows * e.size, head: e.rows * e.size, row: e.size },
-        _ => Heads { data, batch: e.rows * e.heads * e.size, head: e.size, row: e.heads * e.size },
-    }
-}
-
-/// Copies earlier and new keys (or values) behind each other, head by head.
-fn gather<A: Computed>(past: Option<Floats<'_>>, earlier: usize, new: Floats<'_>, rank: usize, e: Extent<usize>, to: &mut [A]) {
-    let rows = earlier + e.rows;
-    let strides = heads::<()>(&[], rank, e);
-    for (i, to) in to.chunks_exact_mut((rows * e.size).max(1)).enumerate() {
-        let (image, head) = (i / e.heads, i % e.heads);
-        if let Some(past) = past {
-            past.read(i * earlier * e.size, &mut to[..earlier * e.size]);
-        }
-        for (row, to) in to[earlier * e.size..].chunks_exact_mut(e.size.max(1)).enumerate() {
-            new.read(image * strides.batch + head * strides.head + row * strides.row, to);
-        }
-    }
-}
-
-/// Puts earlier and new keys (or values) behind each other in an output.
-fn present(y: TensorMut<'_>, past: Option<TensorRef<'_>>, new: TensorRef<'_>, e: Extent<usize>) -> Result<()> {
-    let earlier = past.map_or(0, |p| p.shape()[2]);
-    ensure!(y.len() == e.batch * e.heads * (earlier + e.rows) * e.size, Fail, "a cache of {} elements", y.len());
-    match new.dtype() {
-        DType::F32 => join::<f32>(y, past, new, earlier, e),
-        DType::F64 => join::<f64>(y, past, new, earlier, e),
-        DType::F16 => join::<f16>(y, past, new, earlier, e),
-        _ => join::<bf16>(y, past, new, earlier, e),
-    }
-}
-
-fn join<T: base::Element>(
-    y: TensorMut<'_>,
-    past: Option<TensorRef<'_>>,
-    new: TensorRef<'_>,
-    earlier: usize,
-    e: Extent<usize>,
-) -> Result<()> {
-    let past = past.map(|p| p.slice::<T>()).transpose()?;
-    let new_heads = heads(new.slice::<T>()?, new.rank(), e);
-    for (i, to) in y.slice::<T>()?.chunks_exact_mut(((earlier + e.rows) * e.size).max(1)).enumerate() {
-        let (old, fresh) = to.split_at_mut(earlier * e.size);
-        if let Some(past) = past {
-            old.copy_from_slice(&past[i * old.len()..(i + 1) * old.len()]);
-        }
-        let start = i / e.heads * new_heads.batch + i % e.heads * new_heads.head;
-        for (row, to) in fresh.chunks_exact_mut(e.size.max(1)).enumerate() {
-            to.copy_from_slice(&new_heads.data[start + row * new_heads.row..][..e.size]);
-        }
-    }
-    Ok(())
-}
-
-fn padded<A>(len: usize) -> usize {
-    (len * size_of::<A>()).next_multiple_of(64)
 }
 
 /// A mask: added to the scores, or telling which count. Its axes broadcast to images, heads, queries and keys.
@@ -343,30 +279,29 @@ impl<A: Computed> Kernel<A> {
         Ok(Extents { q, k, v, past })
     }
 
-    fn bytes(e: &Extents) -> usize {
-        let (keys, values) = e.cache();
-        padded::<A>(e.queries()) + padded::<A>(keys) + padded::<A>(values) + scratch_bytes::<A>(e.keys(), e.q.size, e.v.size)
+    /// How many elements of queries, keys and values are copied.
+    fn copied(&self, e: &Extents) -> [usize; 3] {
+        let all = e.copied();
+        std::array::from_fn(|i| if self.copies[i] { all[i].elements() } else { 0 })
+    }
+
+    fn bytes(&self, e: &Extents) -> usize {
+        let copies = self.copied(e).map(room_bytes::<A>).iter().sum::<usize>();
+        copies + scratch_bytes::<A>(e.keys(), e.q.size, e.v.size)
     }
 
     fn attend(&self, e: &Extents, cx: &Run<'_>) -> Result<()> {
-        let (q, k, v) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
-        let past = (cx.optional(4)?, cx.optional(5)?);
-        for (i, past, new, extent) in [(1, past.0, k, e.k), (2, past.1, v, e.v)] {
-            if cx.has_output(i) {
-                present(cx.output(i)?, past, new, extent)?;
-            }
-        }
+        let q = cx.input(0)?;
         let mut scratch = cx.scratch::<u8>()?;
-        let (all_keys, all_values) = e.cache();
-        let mut room = |len: usize| -> Result<&mut [A]> {
-            let bytes = padded::<A>(len).min(scratch.len());
-            elements(take(&mut scratch, bytes)?, len)
+        let [q_len, k_len, v_len] = self.copied(e);
+        let q_room = room(&mut scratch, q_len)?;
+        let fresh = Fresh::of(q, e.q)?;
+        let queries = match fresh.heads::<A>() {
+            Some(own) => own,
+            None => gather(e.q, &|image, head, row, x| fresh.read(image, head, row, x), q_room),
         };
-        let (wide_q, wide_k, wide_v) = (room(e.queries())?, room(all_keys)?, room(all_values)?);
-        let queries = Floats::of(q)?;
-        let queries = heads(queries.row(0..queries.len(), wide_q), q.rank(), e.q);
-        let keys = cached(past.0, k, e.past, e.k, wide_k)?;
-        let values = cached(past.1, v, e.past, e.v, wide_v)?;
+        let keys = Self::cached(cx, 1, e.past, e.k, room(&mut scratch, k_len)?)?;
+        let values = Self::cached(cx, 2, e.past, e.v, room(&mut scratch, v_len)?)?;
         let sizes = [e.q.batch, e.q.heads, e.q.rows, e.keys()];
         let mask = cx.optional(3)?.map(|m| Mask::of(m, sizes)).transpose()?;
         let lengths = cx.optional(6)?.map(|l| l.slice::<i64>()).transpose()?;
@@ -389,7 +324,10 @@ impl<A: Computed> Kernel<A> {
         let kept = if cx.has_output(3) { Some(FloatsMut::of(cx.output(3)?)?) } else { None };
         let y = FloatsMut::of(cx.output(0)?)?;
         let out = Extent { size: e.v.size, ..e.q };
-        let strides = heads::<()>(&[], q.rank(), out);
+        let strides = match q.rank() {
+            4 => by_head::<()>(&[], out),
+            _ => by_position(&[], out),
+        };
         let scale = self.op.scale.map_or(1.0 / (e.q.size as f64).sqrt(), f64::from);
         let job = Job {
             q: queries,
@@ -410,6 +348,17 @@ impl<A: Computed> Kernel<A> {
             keep: kept.as_ref().map(|to| (self.op.stage, to)),
         };
         job.run(&Target { data: &y, batch: strides.batch, head: strides.head, row: strides.row }, scratch)
+    }
+
+    /// All keys or values, of input and output `i`: the input itself where there is nothing else, else put behind earlier ones.
+    fn cached<'a>(cx: &'a Run<'_>, i: usize, past: usize, e: Extent, room: &'a mut [A]) -> Result<Heads<'a, A>> {
+        let new = cx.input(i)?;
+        let fresh = Fresh::of(new, e)?;
+        let present = cx.has_output(i).then(|| cx.output(i)).transpose()?;
+        let cache = Cache::new(Coding::float(new.dtype()), e, cx.optional(i + 3)?, present, past + e.rows)?;
+        let steps: SmallVec<[Step; 8]> = smallvec![Step { before: past, fresh: e.rows, dropped: 0 }; e.batch];
+        let source = |image: usize, head: usize, row: usize, x: &mut [A]| fresh.read(image, head, row, x);
+        Ok(cache.read((Some(&fresh), &source), &steps, past + e.rows, room)?.0)
     }
 
     /// The keys that a query sees; `length` is how many keys of its image there are, where that is given.
@@ -434,26 +383,10 @@ impl<A: Computed> Kernel<A> {
     }
 }
 
-/// All keys or values: the input itself where it can be read as it is, else gathered in `room`.
-fn cached<'a, A: Computed>(
-    past: Option<TensorRef<'a>>,
-    new: TensorRef<'a>,
-    earlier: usize,
-    e: Extent<usize>,
-    room: &'a mut [A],
-) -> Result<Heads<'a, A>> {
-    let fresh = Floats::of(new)?;
-    if let (Some(own), None) = (fresh.same::<A>(), past) {
-        return Ok(heads(own, new.rank(), e));
-    }
-    gather(past.map(Floats::of).transpose()?, earlier, fresh, new.rank(), e, room);
-    Ok(heads(room, 4, Extent { rows: earlier + e.rows, ..e }))
-}
-
 impl<A: Computed> Prepared for Kernel<A> {
     fn scratch(&self, sizes: &Sizes<'_>) -> usize {
         let extents = self.extents(&|i| sizes.input(i).ok().map(Shape::from));
-        extents.map_or(0, |e| Self::bytes(&e))
+        extents.map_or(0, |e| self.bytes(&e))
     }
 
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
