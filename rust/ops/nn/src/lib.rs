@@ -41,6 +41,7 @@ pub static OPS: &[&OpDef] = &[
     &attention::linear::MICROSOFT_LINEAR_ATTENTION,
     &attention::multi_head::MICROSOFT_ATTENTION,
     &attention::multi_head::MULTI_HEAD_ATTENTION,
+    &attention::multi_head::DECODER_MASKED_MULTI_HEAD_ATTENTION,
     &attention::rotary::MICROSOFT_ROTARY_EMBEDDING,
     &attention::rotary::ROTARY_EMBEDDING,
     &attention::standard::ATTENTION,

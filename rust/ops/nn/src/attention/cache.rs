@@ -4,8 +4,9 @@ use base::threads::{self, SharedMut, parallel_chunks_mut, parallel_for};
 use base::{Result, TensorMut, TensorRef, ensure};
 use smallvec::{SmallVec, smallvec};
 
-use super::coding::{Coding, view};
-use super::core::{Computed, Heads};
+use super::coding::{Coded, Coding, view};
+use super::core::{Computed, Heads, Operand};
+use super::few::is_few;
 use crate::floats::Floats;
 
 /// The sizes of keys or values.
@@ -184,44 +185,38 @@ impl<'a> Cache<'a> {
     /// As [`Cache::join`].
     pub(super) fn read<A: Computed>(
         self,
-        (fresh, source): (Option<&Fresh<'a>>, Source<'_, A>),
+        (fresh, source, queries): (Option<&Fresh<'a>>, Source<'_, A>, usize),
         steps: &[Step],
         keys: usize,
         room: &'a mut [A],
-    ) -> Result<(Heads<'a, A>, bool)> {
+    ) -> Result<(Operand<'a, A>, bool)> {
         match fresh.filter(|_| self.past.is_none() && self.present.is_none()).and_then(Fresh::heads) {
-            Some(own) => Ok((own, false)),
-            None => self.join(source, steps, keys, room),
+            Some(own) => Ok((Operand::Plain(own), false)),
+            None => self.join((source, queries), steps, keys, room),
         }
     }
 
-    /// Whether attention can read all it needs from the present memory: of elements as they are, none of which left too early.
-    fn is_direct<A: Computed>(&self, steps: &[Step]) -> bool {
-        self.present.is_some() && self.coding.is::<A>() && steps.iter().all(|s| s.dropped == 0 || s.fresh <= 1)
+    /// Whether attention can read all it needs from the present memory: none of which left too early.
+    fn stays(&self, steps: &[Step]) -> bool {
+        self.present.is_some() && steps.iter().all(|s| s.dropped == 0 || s.fresh <= 1)
     }
 
-    /// Writes the present of each image as its step says, the rest of the memory zero, and gives what attention reads: rows of the
-    /// present, if `true` comes with them, else rows as they were before any left, in `room`, which has `keys` positions a head.
+    /// Writes the present of each image as its step says, the rest of the memory zero, and gives what attention of `queries` queries
+    /// reads: rows of the present, if `true` comes with them, else rows as they were before any left, in `room`, which has `keys`
+    /// positions a head.
     ///
     /// # Errors
     /// `InvalidArgument` when a step does not fit the past or the present.
     pub(super) fn join<A: Computed>(
         self,
-        source: Source<'_, A>,
+        (source, queries): (Source<'_, A>, usize),
         steps: &[Step],
         keys: usize,
         room: &'a mut [A],
-    ) -> Result<(Heads<'a, A>, bool)> {
-        let Extent { batch, heads, rows, size } = self.extent;
-        let inherited = if self.present.as_ref().is_some_and(|p| p.shared) { self.capacity } else { 0 };
-        let past_rows = self.past.map_or(inherited, |(_, rows)| rows);
-        for step in steps {
-            ensure!(step.before <= past_rows, InvalidArgument, "{} earlier positions in a past of {past_rows}", step.before);
-            let fits = step.fresh <= rows && (step.all() - step.dropped.min(step.all())) <= self.capacity;
-            ensure!(fits, InvalidArgument, "{} and {} positions in a cache of {}", step.before, step.fresh, self.capacity);
-        }
-        ensure!(steps.len() == batch, Fail, "{} steps for {batch} images", steps.len());
-        let direct = self.is_direct::<A>(steps);
+    ) -> Result<(Operand<'a, A>, bool)> {
+        let Extent { batch, heads, size, .. } = self.extent;
+        self.check(steps)?;
+        let direct = self.stays(steps) && (self.coding.is::<A>() || is_few::<A>(queries));
         ensure!(direct || room.len() >= batch * heads * keys * size, Fail, "no room for {keys} positions of {:?}", self.extent);
         let wide = SharedMut::new(if direct { &mut [] } else { &mut room[..batch * heads * keys * size] });
         let (row, len) = (self.coding.bytes(size), keys * size);
@@ -233,13 +228,33 @@ impl<'a> Cache<'a> {
             self.join_head(i, source, &steps[i / heads], own, wide);
         });
         threads::check()?;
-        // SAFETY: the region above was the last to write.
-        let read = |memory: Memory<'a>| unsafe { &*memory.bytes.part(0..memory.bytes.len()) };
-        Ok(match self.present.filter(|_| direct) {
-            Some(memory) => (by_head(view(read(memory)), Extent { rows: self.capacity, ..self.extent }), true),
-            // SAFETY: as above.
-            None => (by_head(unsafe { wide.part(0..wide.len()) }, Extent { rows: keys, ..self.extent }), false),
-        })
+        let Some(memory) = self.present.filter(|_| direct) else {
+            // SAFETY: the region above was the last to write.
+            let wide = unsafe { wide.part(0..wide.len()) };
+            return Ok((Operand::Plain(by_head(wide, Extent { rows: keys, ..self.extent })), false));
+        };
+        // SAFETY: as above.
+        let bytes: &[u8] = unsafe { memory.bytes.part(0..memory.bytes.len()) };
+        let all = Extent { rows: self.capacity, ..self.extent };
+        let own = if self.coding.is::<A>() {
+            Operand::Plain(by_head(view(bytes), all))
+        } else {
+            Operand::Coded(Coded::new(bytes, self.coding, all))
+        };
+        Ok((own, true))
+    }
+
+    /// Whether the steps fit the past and the present.
+    fn check(&self, steps: &[Step]) -> Result<()> {
+        let inherited = if self.present.as_ref().is_some_and(|p| p.shared) { self.capacity } else { 0 };
+        let past_rows = self.past.map_or(inherited, |(_, rows)| rows);
+        for step in steps {
+            ensure!(step.before <= past_rows, InvalidArgument, "{} earlier positions in a past of {past_rows}", step.before);
+            let fits = step.fresh <= self.extent.rows && (step.all() - step.dropped.min(step.all())) <= self.capacity;
+            ensure!(fits, InvalidArgument, "{} and {} positions in a cache of {}", step.before, step.fresh, self.capacity);
+        }
+        ensure!(steps.len() == self.extent.batch, Fail, "{} steps for {} images", steps.len(), self.extent.batch);
+        Ok(())
     }
 
     /// One head of one image: its rows of the present, and room for all that attention reads.

@@ -1,11 +1,15 @@
 //! How the elements of keys and values are written in a cache: as floats, or as numbers of few bits times scales.
 
+use std::ops::Range;
+
 use base::minifloat::Format;
 use base::{DType, Element, Result, Shape, TensorRef, bail, ensure};
 use half::{bf16, f16};
+use simd::dispatch;
 
+use super::cache::Extent;
 use super::core::Computed;
-use crate::floats::{Floats, FloatsMut};
+use crate::floats::{Floats, FloatsMut, cast_mut};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -90,6 +94,10 @@ impl<'a> Coding<'a> {
 
     /// Reads one position of head `head`.
     pub(super) fn decode<A: Computed>(&self, head: usize, from: &[u8], to: &mut [A]) {
+        if let (Kind::Int8 | Kind::Int4, Some(to)) = (self.kind, cast_mut(&mut *to)) {
+            let scales = if self.scales.len() > 1 { &self.scales[head * to.len()..][..to.len()] } else { self.scales };
+            return dispatch(Decode { from, scales, to, packed: self.kind == Kind::Int4 });
+        }
         let scale = self.scale(head, to.len());
         let mut set = |i: usize, x: f32| to[i] = A::of((x * scale(i)).into());
         match self.kind {
@@ -104,6 +112,89 @@ impl<'a> Coding<'a> {
                 from.iter().enumerate().for_each(|(i, x)| set(i, format.decode(*x)));
             }
         }
+    }
+}
+
+/// `to = from * scales` for integers of 8 bits, or of 4, each a number less 8.
+struct Decode<'a> {
+    from: &'a [u8],
+    scales: &'a [f32],
+    to: &'a mut [f32],
+    packed: bool,
+}
+
+impl simd::Kernel for Decode<'_> {
+    type Output = ();
+
+    // Loops that the compiler turns into vectors of the instruction set at hand.
+    #[inline(always)]
+    fn run<S: simd::Simd>(self, _: S) {
+        match *self.scales {
+            [scale] => self.each(|_| scale),
+            ref scales => {
+                let scales = &scales[..self.to.len()];
+                self.each(|i| scales[i]);
+            }
+        }
+    }
+}
+
+impl Decode<'_> {
+    #[inline(always)]
+    fn each(self, scale: impl Fn(usize) -> f32) {
+        if self.packed {
+            for (i, (to, x)) in self.to.chunks_exact_mut(2).zip(self.from).enumerate() {
+                to[0] = f32::from((x & 15) as i8 - 8) * scale(2 * i);
+                to[1] = f32::from((x >> 4) as i8 - 8) * scale(2 * i + 1);
+            }
+        } else {
+            self.to.iter_mut().zip(self.from).enumerate().for_each(|(i, (to, x))| *to = f32::from(*x as i8) * scale(i));
+        }
+    }
+}
+
+/// A dense cache, `[images, heads, positions, elements]`, as it is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Coded<'a> {
+    bytes: &'a [u8],
+    coding: Coding<'a>,
+    sizes: Extent,
+}
+
+impl<'a> Coded<'a> {
+    pub(super) fn new(bytes: &'a [u8], coding: Coding<'a>, sizes: Extent) -> Self {
+        Self { bytes, coding, sizes }
+    }
+
+    /// Elements of a head.
+    pub(super) fn size(&self) -> usize {
+        self.sizes.size
+    }
+
+    /// Whether `sizes` (images, heads, positions, elements) lie in the data.
+    pub(super) fn holds(&self, [images, heads, rows, size]: [usize; 4]) -> bool {
+        let own = &self.sizes;
+        let all = own.batch * own.heads * own.rows * self.coding.bytes(size);
+        images <= own.batch && heads == own.heads && rows <= own.rows && size == own.size && all <= self.bytes.len()
+    }
+
+    /// Some positions of one head as `f32`: as they lie, or in `room`.
+    pub(super) fn rows<'r>(&'r self, image: usize, head: usize, rows: Range<usize>, room: &'r mut [f32]) -> &'r [f32] {
+        let (size, row) = (self.sizes.size, self.coding.bytes(self.sizes.size));
+        let start = ((image * self.sizes.heads + head) * self.sizes.rows + rows.start) * row;
+        let bytes = &self.bytes[start..start + rows.len() * row];
+        match self.coding.kind {
+            Kind::Float(DType::F32) => return view(bytes),
+            Kind::Float(dtype) => floats(dtype, bytes).read(0, &mut room[..rows.len() * size]),
+            // Where all have one scale, they are like one position.
+            _ if self.coding.scales.len() == 1 => self.coding.decode(head, bytes, &mut room[..rows.len() * size]),
+            _ => {
+                for (to, from) in room.chunks_exact_mut(size.max(1)).zip(bytes.chunks_exact(row.max(1))) {
+                    self.coding.decode(head, from, to);
+                }
+            }
+        }
+        room
     }
 }
 

@@ -3,29 +3,28 @@
 
 use std::ops::Range;
 
-use base::threads::pieces;
-use base::{Result, ensure};
+use base::{Result, bail, ensure};
 use gemm::{Epilogue, Mat, MatMut, Scalar, gemm, scratch_len};
-use simd::{Kernel, Simd, dispatch};
 
+use super::coding::Coded;
+use super::few::PIECE;
 use crate::chunks::for_rows;
 use crate::conv::windows::elements;
-use crate::floats::{FloatsMut, cast, cast_mut};
+use crate::floats::FloatsMut;
 use crate::real::Real;
 use crate::widen::take;
 
-/// Queries that are handled together: as many as have scores that half of a second cache holds, for keys and values are packed for each
-/// such block of queries.
+/// Scores that half of a second cache holds.
+const SCORES: usize = 128 << 10;
+
+/// The least and the most queries that are handled together.
+const ROWS: [usize; 2] = [32, 96];
+
+/// Queries that are handled together: as many as have scores that a cache holds, for keys and values are packed for each such block of
+/// queries.
 fn rows_at_once(keys: usize) -> usize {
-    const SCORES: usize = 128 << 10;
-    (SCORES / keys.max(1)).clamp(32, 96)
+    (SCORES / keys.max(1)).clamp(ROWS[0], ROWS[1])
 }
-
-/// Up to this many queries are multiplied by keys as they lie, one by one.
-const FEW: usize = 2;
-
-/// Elements of keys or values between checkpoints.
-const PIECE: usize = 1 << 16;
 
 /// A type that attention is computed in.
 pub(crate) trait Computed: Real + Scalar<Acc = Self> {}
@@ -43,7 +42,7 @@ pub(crate) struct Heads<'a, A> {
 
 impl<'a, A> Heads<'a, A> {
     /// What there is of head `head` of image `image` from position `row` on.
-    fn from(&self, image: usize, head: usize, row: usize) -> &'a [A] {
+    pub(super) fn from(&self, image: usize, head: usize, row: usize) -> &'a [A] {
         &self.data[image * self.batch + head * self.head + row * self.row..]
     }
 
@@ -55,6 +54,32 @@ impl<'a, A> Heads<'a, A> {
             reach(images, self.batch)?.checked_add(reach(heads, self.head)?)?.checked_add(reach(rows, self.row)?)?.checked_add(size)
         };
         sizes.contains(&0) || last().is_some_and(|n| n <= self.data.len())
+    }
+}
+
+/// Keys or values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Operand<'a, A> {
+    /// As elements that are computed with.
+    Plain(Heads<'a, A>),
+    /// As a cache holds them, for few queries.
+    Coded(Coded<'a>),
+}
+
+impl<'a, A> Operand<'a, A> {
+    /// Whether `sizes` (images, heads, positions, elements) lie in the data.
+    fn holds(&self, sizes: [usize; 4]) -> bool {
+        match self {
+            Self::Plain(heads) => heads.holds(sizes),
+            Self::Coded(coded) => coded.holds(sizes),
+        }
+    }
+
+    fn plain(&self) -> Result<&Heads<'a, A>> {
+        match self {
+            Self::Plain(heads) => Ok(heads),
+            Self::Coded(_) => bail!(Fail, "attention of many queries reads no coded cache"),
+        }
     }
 }
 
@@ -79,8 +104,8 @@ pub(crate) type Bias<'a, A> = &'a (dyn Fn(usize, usize, usize, usize, &mut [A]) 
 /// An attention ready to run.
 pub(crate) struct Job<'a, A> {
     pub(crate) q: Heads<'a, A>,
-    pub(crate) k: Heads<'a, A>,
-    pub(crate) v: Heads<'a, A>,
+    pub(crate) k: Operand<'a, A>,
+    pub(crate) v: Operand<'a, A>,
     pub(crate) batch: usize,
     pub(crate) heads: usize,
     pub(crate) kv_heads: usize,
@@ -122,11 +147,14 @@ pub(super) fn room<'a, A: Computed>(scratch: &mut &'a mut [u8], len: usize) -> R
     elements(take(scratch, bytes)?, len)
 }
 
-/// Bytes of scratch memory for each thread.
-fn own_bytes<A: Computed>(keys: usize, size: usize, v_size: usize) -> usize {
-    let rows = rows_at_once(keys);
-    let products = scratch_len::<A>(1, rows, keys, size, false, false).max(scratch_len::<A>(1, rows, v_size, keys, false, false));
-    room_bytes::<A>(rows.saturating_mul(keys)).saturating_add(room_bytes::<A>(rows * v_size)).saturating_add(room_bytes::<u8>(products))
+/// Bytes of scratch memory for each thread: no fewer for more keys.
+pub(super) fn own_bytes<A: Computed>(keys: usize, size: usize, v_size: usize) -> usize {
+    let [least, most] = ROWS;
+    let scores = most.saturating_mul(keys).min(SCORES.max(least.saturating_mul(keys)));
+    let products = scratch_len::<A>(1, most, keys, size, false, false).max(scratch_len::<A>(1, most, v_size, keys, false, false));
+    let read = room_bytes::<A>(PIECE * size.max(v_size));
+    let sums = room_bytes::<A>(most * v_size);
+    room_bytes::<A>(scores).saturating_add(sums).saturating_add(room_bytes::<u8>(products).max(read))
 }
 
 /// Bytes of scratch memory for all threads.
@@ -151,6 +179,9 @@ impl<A: Computed> Job<'_, A> {
             self.heads,
             self.kv_heads
         );
+        if self.is_few() {
+            return self.run_few(y, scratch);
+        }
         let at_once = rows_at_once(self.keys);
         let blocks = self.queries.div_ceil(at_once);
         let failure = std::sync::Mutex::new(None);
@@ -166,29 +197,29 @@ impl<A: Computed> Job<'_, A> {
         failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
+    /// The keys that one query sees.
+    pub(super) fn seen(&self, image: usize, i: usize) -> Range<usize> {
+        let seen = (self.visible)(image, i);
+        seen.start.min(self.keys)..seen.end.min(self.keys)
+    }
+
+    /// The keys that any of some queries sees, and what lies between; all where values on the way are kept.
+    pub(super) fn keys_seen(&self, image: usize, rows: Range<usize>) -> Range<usize> {
+        if self.keep.is_some() {
+            return 0..self.keys;
+        }
+        let seen = rows.map(|i| self.seen(image, i)).filter(|s| !s.is_empty());
+        seen.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
+    }
+
     /// Some queries of one head.
     fn block(&self, image: usize, head: usize, rows: Range<usize>, y: &Target<'_>, mut own: &mut [u8]) -> Result<()> {
-        let seen = |i: usize| {
-            let seen = (self.visible)(image, i);
-            seen.start.min(self.keys)..seen.end.min(self.keys)
-        };
-        let mut keys = self.keys..0;
-        for i in rows.clone().map(seen).filter(|s| !s.is_empty()) {
-            keys = keys.start.min(i.start)..keys.end.max(i.end);
-        }
-        if keys.is_empty() {
-            keys = 0..0;
-        }
-        if self.keep.is_some() {
-            keys = 0..self.keys;
-        }
-        let at_once = rows_at_once(self.keys);
-        let scores = elements::<A>(take(&mut own, room_bytes::<A>(at_once * self.keys))?, rows.len() * keys.len())?;
-        let sums = elements::<A>(take(&mut own, room_bytes::<A>(at_once * self.v_size))?, rows.len() * self.v_size)?;
+        let keys = self.keys_seen(image, rows.clone());
+        let (scores, sums) = (room::<A>(&mut own, rows.len() * keys.len())?, room::<A>(&mut own, rows.len() * self.v_size)?);
         let kv = head / (self.heads / self.kv_heads);
         self.products(image, head, kv, &rows, &keys, scores, own)?;
         for (i, scores) in rows.clone().zip(scores.chunks_exact_mut(keys.len().max(1))) {
-            self.weigh(image, head, i, seen(i), keys.start, scores);
+            self.weigh(image, head, i, self.seen(image, i), keys.start, scores);
         }
         self.sum(image, kv, rows.len(), &keys, scores, sums, own)?;
         for (i, sums) in rows.zip(sums.chunks_exact(self.v_size.max(1))) {
@@ -212,24 +243,14 @@ impl<A: Computed> Job<'_, A> {
         if scores.is_empty() {
             return Ok(());
         }
-        let (q, k) = (self.q.from(image, head, rows.start), self.k.from(image, kv, keys.start));
-        if let (true, Some(q), Some(k), Some(scores)) = (rows.len() <= FEW, cast(q), cast(k), cast_mut(&mut *scores)) {
-            for (r, scores) in scores.chunks_exact_mut(keys.len()).enumerate() {
-                let q = &q[r * self.q.row..][..self.size];
-                for piece in pieces(scores.len(), PIECE / self.size.max(1)) {
-                    let k = &k[piece.start * self.k.row..];
-                    dispatch(Dots { q, k, stride: self.k.row, scale: self.scale.f64() as f32, scores: &mut scores[piece] });
-                }
-            }
-            return Ok(());
-        }
+        let (q, k) = (self.q.from(image, head, rows.start), self.k.plain()?);
         let a = Mat::new(q, rows.len(), self.size, self.q.row, 1)?;
-        let b = Mat::new(k, keys.len(), self.size, self.k.row, 1)?.transposed();
+        let b = Mat::new(k.from(image, kv, keys.start), keys.len(), self.size, k.row, 1)?.transposed();
         gemm(a, b, &Epilogue { alpha: self.scale, steps: &[] }, MatMut::row_major(scores, rows.len(), keys.len())?, own)
     }
 
     /// Turns the scores of one query into weights.
-    fn weigh(&self, image: usize, head: usize, i: usize, seen: Range<usize>, first: usize, scores: &mut [A]) {
+    pub(super) fn weigh(&self, image: usize, head: usize, i: usize, seen: Range<usize>, first: usize, scores: &mut [A]) {
         let keep = |stage: Stage, scores: &[A]| {
             if let Some((_, to)) = self.keep.filter(|(s, _)| *s == stage) {
                 let at = ((image * self.heads + head) * self.queries + i) * self.keys;
@@ -277,110 +298,10 @@ impl<A: Computed> Job<'_, A> {
             sums.fill(A::zero());
             return Ok(());
         }
-        let v = self.v.from(image, kv, keys.start);
-        if let (true, Some(v), Some(weights), Some(sums)) = (rows <= FEW, cast(v), cast(weights), cast_mut(&mut *sums)) {
-            for (weights, sums) in weights.chunks_exact(keys.len()).zip(sums.chunks_exact_mut(self.v_size)) {
-                sums.fill(0.0);
-                for piece in pieces(weights.len(), PIECE / self.v_size.max(1)) {
-                    let v = &v[piece.start * self.v.row..];
-                    dispatch(WeightedSum { v, stride: self.v.row, weights: &weights[piece], sums });
-                }
-            }
-            return Ok(());
-        }
+        let v = self.v.plain()?;
         let a = Mat::row_major(weights, rows, keys.len())?;
-        let b = Mat::new(v, keys.len(), self.v_size, self.v.row, 1)?;
+        let b = Mat::new(v.from(image, kv, keys.start), keys.len(), self.v_size, v.row, 1)?;
         gemm(a, b, &Epilogue::default(), MatMut::row_major(sums, rows, self.v_size)?, own)
-    }
-}
-
-/// `scores[j] = scale * q . k[j]`.
-struct Dots<'a> {
-    q: &'a [f32],
-    k: &'a [f32],
-    stride: usize,
-    scale: f32,
-    scores: &'a mut [f32],
-}
-
-impl Kernel for Dots<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let size = self.q.len();
-        let whole = size - size % S::LANES;
-        for (j, score) in self.scores.iter_mut().enumerate() {
-            let k = &self.k[j * self.stride..][..size];
-            let (mut even, mut odd) = (s.zero(), s.zero());
-            let mut i = 0;
-            // SAFETY: both slices hold `size` values, and loads stay within the whole vectors of it.
-            unsafe {
-                while i + 2 * S::LANES <= whole {
-                    even = s.fma(s.load(self.q.as_ptr().add(i)), s.load(k.as_ptr().add(i)), even);
-                    odd = s.fma(s.load(self.q.as_ptr().add(i + S::LANES)), s.load(k.as_ptr().add(i + S::LANES)), odd);
-                    i += 2 * S::LANES;
-                }
-                if i < whole {
-                    even = s.fma(s.load(self.q.as_ptr().add(i)), s.load(k.as_ptr().add(i)), even);
-                }
-            }
-            let rest: f32 = self.q[whole..].iter().zip(&k[whole..]).map(|(a, b)| a * b).sum();
-            *score = (s.reduce_add(s.add(even, odd)) + rest) * self.scale;
-        }
-    }
-}
-
-/// `sums += sum of weights[j] * v[j]`.
-struct WeightedSum<'a> {
-    v: &'a [f32],
-    stride: usize,
-    weights: &'a [f32],
-    sums: &'a mut [f32],
-}
-
-/// Vectors that are summed at once.
-const VECTORS: usize = 4;
-
-impl Kernel for WeightedSum<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let size = self.sums.len();
-        assert!(self.v.len() >= (self.weights.len().max(1) - 1) * self.stride + size, "values shorter than their weights");
-        let (wide, mut at) = (VECTORS * S::LANES, 0);
-        while at + wide <= size {
-            let mut sums = [s.zero(); VECTORS];
-            for (i, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the sums hold `size` elements.
-                *sum = unsafe { s.load(self.sums.as_ptr().add(at + i * S::LANES)) };
-            }
-            for (j, w) in self.weights.iter().enumerate() {
-                let w = s.splat(*w);
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: each row of values holds `size` elements, as was asserted.
-                    *sum = unsafe { s.fma(w, s.load(self.v.as_ptr().add(j * self.stride + at + i * S::LANES)), *sum) };
-                }
-            }
-            for (i, sum) in sums.into_iter().enumerate() {
-                // SAFETY: the sums hold `size` elements.
-                unsafe { s.store(self.sums.as_mut_ptr().add(at + i * S::LANES), sum) };
-            }
-            at += wide;
-        }
-        while at < size {
-            let n = S::LANES.min(size - at);
-            // SAFETY: the sums hold `n` elements from `at` on.
-            let mut sum = unsafe { s.load_partial(self.sums.as_ptr().add(at), n) };
-            for (j, w) in self.weights.iter().enumerate() {
-                // SAFETY: each row of values holds `n` elements from `at` on.
-                sum = unsafe { s.fma(s.splat(*w), s.load_partial(self.v.as_ptr().add(j * self.stride + at), n), sum) };
-            }
-            // SAFETY: the sums hold `n` elements from `at` on.
-            unsafe { s.store_partial(self.sums.as_mut_ptr().add(at), n, sum) };
-            at += n;
-        }
     }
 }
 
@@ -407,8 +328,8 @@ mod tests {
                     |data, heads: usize, rows: usize, size: usize| Heads { data, batch: heads * rows * size, head: rows * size, row: size };
                 let job = Job {
                     q: of(&q[..], heads, queries, size),
-                    k: of(&k[..], kv_heads, keys, size),
-                    v: of(&v[..], kv_heads, keys, v_size),
+                    k: Operand::Plain(of(&k[..], kv_heads, keys, size)),
+                    v: Operand::Plain(of(&v[..], kv_heads, keys, v_size)),
                     batch,
                     heads,
                     kv_heads,

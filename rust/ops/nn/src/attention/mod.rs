@@ -3,6 +3,7 @@
 mod cache;
 mod coding;
 pub(crate) mod core;
+mod few;
 pub mod grouped;
 pub mod linear;
 mod masks;

@@ -12,7 +12,8 @@ use smallvec::{SmallVec, smallvec};
 
 use super::cache::{Cache, Extent, Fresh, Step, by_head, by_position, gather};
 use super::coding::Coding;
-use super::core::{Computed, Heads, Job, Stage, Target, room, room_bytes, scratch_bytes};
+use super::core::{Computed, Job, Operand, Stage, Target, room, room_bytes, scratch_bytes};
+use super::few::is_few;
 use crate::floats::{FloatsMut, is_wide};
 use crate::number::Numbers;
 
@@ -163,17 +164,21 @@ impl CpuKernel for Attention {
 
 struct Kernel<A> {
     op: Attention,
-    /// Whether queries, keys and values are copied before they are used.
-    copies: [bool; 3],
+    /// Whether queries, keys and values are of another type than they are computed in.
+    others: [bool; 3],
+    /// Whether keys, and values, are put behind earlier ones without being asked for.
+    joins: [bool; 2],
+    /// Whether they are asked for.
+    kept: [bool; 2],
     real: PhantomData<A>,
 }
 
 impl<A: Computed> Kernel<A> {
     fn new(op: &Attention, cx: &Prepare<'_>) -> Result<Self> {
         let other = |i: usize| Ok::<_, base::Error>(cx.dtype(i)? != A::DTYPE);
-        // Earlier and new ones are put together, be it in an output or in a copy.
-        let apart = |i: usize| cx.output(i).is_none() && cx.optional(4).is_some();
-        Ok(Self { op: op.clone(), copies: [other(0)?, other(1)? || apart(1), other(2)? || apart(2)], real: PhantomData })
+        let kept = [1, 2].map(|i| cx.output(i).is_some());
+        let joins = kept.map(|kept| !kept && cx.optional(4).is_some());
+        Ok(Self { op: op.clone(), others: [other(0)?, other(1)?, other(2)?], joins, kept, real: PhantomData })
     }
 }
 
@@ -281,8 +286,13 @@ impl<A: Computed> Kernel<A> {
 
     /// How many elements of queries, keys and values are copied.
     fn copied(&self, e: &Extents) -> [usize; 3] {
+        let few = is_few::<A>(e.q.rows);
+        let copies = |i: usize| match i {
+            0 => self.others[0],
+            _ => self.joins[i - 1] || (self.others[i] && !(few && self.kept[i - 1])),
+        };
         let all = e.copied();
-        std::array::from_fn(|i| if self.copies[i] { all[i].elements() } else { 0 })
+        std::array::from_fn(|i| if copies(i) { all[i].elements() } else { 0 })
     }
 
     fn bytes(&self, e: &Extents) -> usize {
@@ -300,8 +310,8 @@ impl<A: Computed> Kernel<A> {
             Some(own) => own,
             None => gather(e.q, &|image, head, row, x| fresh.read(image, head, row, x), q_room),
         };
-        let keys = Self::cached(cx, 1, e.past, e.k, room(&mut scratch, k_len)?)?;
-        let values = Self::cached(cx, 2, e.past, e.v, room(&mut scratch, v_len)?)?;
+        let keys = Self::cached(cx, (1, e.q.rows), e.past, e.k, room(&mut scratch, k_len)?)?;
+        let values = Self::cached(cx, (2, e.q.rows), e.past, e.v, room(&mut scratch, v_len)?)?;
         let sizes = [e.q.batch, e.q.heads, e.q.rows, e.keys()];
         let mask = cx.optional(3)?.map(|m| Mask::of(m, sizes)).transpose()?;
         let lengths = cx.optional(6)?.map(|l| l.slice::<i64>()).transpose()?;
@@ -351,14 +361,14 @@ impl<A: Computed> Kernel<A> {
     }
 
     /// All keys or values, of input and output `i`: the input itself where there is nothing else, else put behind earlier ones.
-    fn cached<'a>(cx: &'a Run<'_>, i: usize, past: usize, e: Extent, room: &'a mut [A]) -> Result<Heads<'a, A>> {
+    fn cached<'a>(cx: &'a Run<'_>, (i, queries): (usize, usize), past: usize, e: Extent, room: &'a mut [A]) -> Result<Operand<'a, A>> {
         let new = cx.input(i)?;
         let fresh = Fresh::of(new, e)?;
         let present = cx.has_output(i).then(|| cx.output(i)).transpose()?;
         let cache = Cache::new(Coding::float(new.dtype()), e, cx.optional(i + 3)?, present, past + e.rows)?;
         let steps: SmallVec<[Step; 8]> = smallvec![Step { before: past, fresh: e.rows, dropped: 0 }; e.batch];
         let source = |image: usize, head: usize, row: usize, x: &mut [A]| fresh.read(image, head, row, x);
-        Ok(cache.read((Some(&fresh), &source), &steps, past + e.rows, room)?.0)
+        Ok(cache.read((Some(&fresh), &source, queries), &steps, past + e.rows, room)?.0)
     }
 
     /// The keys that a query sees; `length` is how many keys of its image there are, where that is given.

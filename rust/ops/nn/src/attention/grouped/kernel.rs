@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 
 use super::super::cache::{Cache, Extent, Fresh, Step, gather};
 use super::super::coding::Coding;
-use super::super::core::{Heads, Job, Target, room, room_bytes, scratch_bytes};
+use super::super::core::{Heads, Job, Operand, Target, room, room_bytes, scratch_bytes};
+use super::super::few::is_few;
 use super::super::masks::Bias;
 use super::Grouped;
 use super::change::{Angles, Change};
@@ -19,8 +20,8 @@ pub(super) struct Kernel {
     pub(super) cache: DType,
     /// Whether queries are copied before they are used.
     pub(super) gathers: bool,
-    /// Whether attention may have to read copies of the caches.
-    pub(super) copies: bool,
+    /// Whether both present caches are asked for.
+    pub(super) kept: bool,
 }
 
 /// The sizes of a run.
@@ -60,7 +61,7 @@ struct Image {
 }
 
 /// Keys or values as attention reads them, and whether these are rows of the present cache.
-type Read<'a> = (Heads<'a, f32>, bool);
+type Read<'a> = (Operand<'a, f32>, bool);
 
 impl Kernel {
     fn plan(&self, input: &dyn Fn(usize) -> Option<Shape>, total: Option<usize>) -> Result<Plan> {
@@ -94,9 +95,15 @@ impl Kernel {
         Ok(Plan { q, k: Extent { heads: op.kv_heads, ..q }, packed, capacity, total })
     }
 
+    /// Whether attention may have to read copies of the caches.
+    fn copies(&self, p: &Plan) -> bool {
+        let stays = self.kept && (self.op.slides.is_none() || p.q.rows <= 1);
+        !stays || !(self.cache == DType::F32 || is_few::<f32>(p.q.rows))
+    }
+
     fn bytes(&self, p: &Plan) -> usize {
         let queries = if self.gathers { room_bytes::<f32>(p.q.elements()) } else { 0 };
-        let caches = if self.copies { 2 * room_bytes::<f32>(p.copy().elements()) } else { 0 };
+        let caches = if self.copies(p) { 2 * room_bytes::<f32>(p.copy().elements()) } else { 0 };
         let [direct, copied] = p.keys().map(|keys| scratch_bytes::<f32>(keys, p.k.size, p.k.size));
         queries + caches + direct.max(copied)
     }
@@ -185,12 +192,22 @@ impl Kernel {
         };
         let value = |image: usize, head: usize, row: usize, x: &mut [f32]| v.read(image, head, row, x);
         let steps: SmallVec<[Step; 8]> = images.iter().map(|i| i.step).collect();
-        let copy = if self.copies { p.copy().elements() } else { 0 };
+        let copy = if self.copies(p) { p.copy().elements() } else { 0 };
         let (k_room, v_room) = (room::<f32>(&mut scratch, copy)?, room::<f32>(&mut scratch, copy)?);
         let present = |i: usize| cx.has_output(i).then(|| cx.output(i)).transpose();
         let keys = p.copy().rows;
-        let k = Cache::new(self.coding(p, cx, 12)?, p.k, cx.optional(3)?, present(1)?, p.capacity)?.join(&key, &steps, keys, k_room)?;
-        let v = Cache::new(self.coding(p, cx, 13)?, p.k, cx.optional(4)?, present(2)?, p.capacity)?.join(&value, &steps, keys, v_room)?;
+        let k = Cache::new(self.coding(p, cx, 12)?, p.k, cx.optional(3)?, present(1)?, p.capacity)?.join(
+            (&key, p.q.rows),
+            &steps,
+            keys,
+            k_room,
+        )?;
+        let v = Cache::new(self.coding(p, cx, 13)?, p.k, cx.optional(4)?, present(2)?, p.capacity)?.join(
+            (&value, p.q.rows),
+            &steps,
+            keys,
+            v_room,
+        )?;
         self.compute(p, cx, q, [k, v], &images, scratch)
     }
 

@@ -63,7 +63,7 @@ fn load(a: &Attrs<'_>) -> Result<Grouped> {
     ensure!(heads % kv_heads == 0, InvalidGraph, "{heads} heads share {kv_heads}");
     let mut quantized = false;
     for (name, scales) in [("k_quant_type", 12), ("v_quant_type", 13)] {
-        let own = match &*a.string(name, "NONE")? {
+        let own = match a.string(name, "NONE")? {
             "NONE" => false,
             "PER_TENSOR" | "PER_CHANNEL" => true,
             other => bail!(InvalidGraph, "attribute '{name}' is {other:?}"),
@@ -164,8 +164,8 @@ impl CpuKernel for Grouped {
             return Err(cx.no_kernel(cache));
         }
         let gathers = dtype != DType::F32 || self.rotates || cx.optional(14).is_some();
-        let copies = cache != DType::F32 || self.slides.is_some() || cx.output(1).is_none() || cx.output(2).is_none();
-        Ok(Box::new(Kernel { op: self.clone(), cache, gathers, copies }))
+        let kept = cx.output(1).is_some() && cx.output(2).is_some();
+        Ok(Box::new(Kernel { op: self.clone(), cache, gathers, kept }))
     }
 }
 
