@@ -16,6 +16,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "attention",
+    stands_for: &["AttentionFusion"],
     level: Level::Extended,
     what: "Scaled products of queries and keys, their mask, Softmax and the product with values become Attention.",
     rule: Rule::Local(rule),

@@ -13,6 +13,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "bias_gelu",
+    stands_for: &["BiasGeluFusion"],
     level: Level::Extended,
     what: "Add of a bias before Gelu becomes BiasGelu or FastGelu.",
     rule: Rule::Local(rule),

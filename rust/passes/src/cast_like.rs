@@ -11,6 +11,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "cast_like",
+    stands_for: &[],
     level: Level::Basic,
     what: "CastLike becomes a Cast to the type of its second input.",
     rule: Rule::Local(rule),

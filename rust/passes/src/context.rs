@@ -14,6 +14,8 @@ pub struct Context<'a> {
     pub facts: &'a Facts,
     /// The operators.
     pub oracle: &'a dyn Oracle,
+    /// How many bytes results that are computed ahead may have, if that is said.
+    pub fold_limit: Option<usize>,
 }
 
 impl<'a> Context<'a> {

@@ -14,6 +14,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "conv_activation",
+    stands_for: &["ConvActivationFusion"],
     level: Level::Extended,
     what: "Relu, Sigmoid, Tanh, LeakyRelu, HardSigmoid, HardSwish, Elu, Swish and Clip after Conv become part of FusedConv.",
     rule: Rule::Local(rule),

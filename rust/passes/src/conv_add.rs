@@ -13,6 +13,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "conv_add",
+    stands_for: &["ConvAddActivationFusion"],
     level: Level::Extended,
     what: "Add of two tensors of one shape, one from a Conv, becomes FusedConv with a fourth input.",
     rule: Rule::Local(rule),

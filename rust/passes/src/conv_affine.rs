@@ -14,6 +14,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "conv_affine",
+    stands_for: &["ConvMulFusion", "ConvAddFusion"],
     level: Level::Basic,
     what: "Constants that scale or shift the channels of a Conv go into its weights and bias.",
     rule: Rule::Local(rule),

@@ -15,6 +15,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "conv_batch_norm",
+    stands_for: &["ConvBNFusion"],
     level: Level::Basic,
     what: "BatchNormalization after Conv goes into its weights and bias.",
     rule: Rule::Local(rule),

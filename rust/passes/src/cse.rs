@@ -18,6 +18,7 @@ use crate::{Context, Level, Pass, Rewriter, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "cse",
+    stands_for: &["CommonSubexpressionElimination"],
     level: Level::Basic,
     what: "Nodes with the same operator, attributes and inputs become one; so do shape computations with the same result.",
     rule: Rule::Global(merge),

@@ -9,7 +9,7 @@ use base::Result;
 use crate::{Level, Pass, Rewriter, Rule};
 
 pub(crate) const PASS: Pass =
-    Pass { name: "dead", level: Level::Basic, what: "Nodes whose outputs nobody reads go.", rule: Rule::Global(remove) };
+    Pass { name: "dead", stands_for: &[], level: Level::Basic, what: "Nodes whose outputs nobody reads go.", rule: Rule::Global(remove) };
 
 fn remove(rewriter: &mut Rewriter<'_>) -> Result<()> {
     for id in rewriter.context().graph.order()?.into_iter().rev() {

@@ -12,8 +12,10 @@ use crate::{Level, PASSES, Pass, Report, Rewriter};
 pub struct Options {
     /// The passes of this level and those below work.
     pub level: Level,
-    /// The names of passes that do not.
+    /// The names of passes that do not, or of the optimizers of ONNX Runtime that they stand for.
     pub disabled: BTreeSet<String>,
+    /// Results of more bytes than this are not computed ahead; if `None`, those that are much larger than what they are computed from.
+    pub fold_limit: Option<usize>,
     /// Stop after this many rewrites in all: halving it finds the one that does harm.
     pub stop_after: Option<usize>,
 }
@@ -47,7 +49,7 @@ impl Run<'_> {
     pub(crate) fn graph(&mut self, graph: &mut Graph, facts: &mut Facts) -> Result<()> {
         // Most passes shrink the graph; the others are bounded by this.
         let mut budget = 256 + 8 * graph.nodes().count();
-        let wanted = |p: &&'static Pass| p.level <= self.options.level && !self.options.disabled.contains(p.name);
+        let wanted = |p: &&'static Pass| p.level <= self.options.level && !self.options.disabled.iter().any(|name| p.is_named(name));
         let (layout, shape): (Vec<&'static Pass>, Vec<_>) = PASSES.iter().filter(wanted).partition(|p| p.level >= Level::Layout);
         for _ in 0..ROUNDS {
             let before = self.report.total();
@@ -76,7 +78,8 @@ impl Run<'_> {
         let left = self.options.stop_after.map_or(usize::MAX, |n| n.saturating_sub(before));
         let mut allowed = left.min(*budget);
         let (report, log, stale) = (&mut self.report, &mut *self.log, HashSet::new());
-        Rewriter { graph, facts, oracle: self.oracle, pass, report, log, budget: &mut allowed, stale }.run()?;
+        let (oracle, fold_limit) = (self.oracle, self.options.fold_limit);
+        Rewriter { graph, facts, oracle, fold_limit, pass, report, log, budget: &mut allowed, stale }.run()?;
         let done = self.report.total() - before;
         *budget -= done;
         if done > 0 {

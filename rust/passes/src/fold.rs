@@ -14,6 +14,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "fold",
+    stands_for: &["ConstantFolding"],
     level: Level::Basic,
     what: "Nodes of constants are computed ahead, and integer tensors that inference knows (shapes) become constants.",
     rule: Rule::Local(rule),
@@ -65,7 +66,7 @@ fn computed(cx: &Context<'_>, node: &Node) -> Option<Vec<(ValueId, Value)>> {
     let inputs: Vec<Option<Value>> = node.inputs.iter().map(constant).collect::<Option<_>>()?;
     let given: usize = node.inputs.iter().flatten().filter_map(|v| bytes(cx.fact(*v)?)).sum();
     let made = node.outputs.iter().flatten().filter_map(|v| bytes(cx.fact(*v)?)).fold(0, usize::saturating_add);
-    if made > given.saturating_add(GROWTH) {
+    if made > cx.fold_limit.unwrap_or(given.saturating_add(GROWTH)) {
         return None;
     }
     let values = cx.oracle.eval(node, &inputs).ok().flatten()?;
@@ -81,7 +82,7 @@ fn bytes(fact: &Fact) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{check, check_unchanged};
+    use crate::testing::{check, check_unchanged, only, optimized};
 
     #[test]
     fn constants_are_computed() {
@@ -127,5 +128,18 @@ mod tests {
              y = Add(x, e)
              -> y",
         );
+    }
+
+    #[test]
+    fn a_limit_counts_for_each_result() {
+        let text = "
+            x: float[3, 2]
+            w: float[2, 3] = 1 2 3 4 5 6
+            t = Transpose(w) {perm=[1, 0]}
+            y = Add(x, t)
+            -> y";
+        let options = |limit| crate::Options { fold_limit: Some(limit), ..only(&["fold"]) };
+        assert_eq!(optimized(text, &options(23)).1.total(), 0);
+        assert_eq!(optimized(text, &options(24)).1.total(), 1);
     }
 }

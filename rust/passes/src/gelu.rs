@@ -19,6 +19,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "gelu",
+    stands_for: &["GeluFusionL1", "GeluFusionL2", "FastGeluFusion"],
     level: Level::Extended,
     what: "Gelu written out with Erf or Tanh becomes Gelu (com.microsoft Gelu or FastGelu before opset 20).",
     rule: Rule::Local(rule),

@@ -13,6 +13,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "gemm_activation",
+    stands_for: &["GemmActivationFusion"],
     level: Level::Extended,
     what: "Relu, Sigmoid, Tanh, LeakyRelu and HardSigmoid after Gemm become FusedGemm.",
     rule: Rule::Local(rule),

@@ -17,6 +17,15 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "identity",
+    stands_for: &[
+        "EliminateIdentity",
+        "EliminateDropout",
+        "EliminateSlice",
+        "NoopElimination",
+        "CastElimination",
+        "ExpandElimination",
+        "UnsqueezeElimination",
+    ],
     level: Level::Basic,
     what: "Nodes that give back their input go: Identity, Dropout, `x * 1`, casts, reshapes, slices and pads that change nothing.",
     rule: Rule::Local(rule),

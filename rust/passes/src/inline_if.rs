@@ -11,6 +11,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "inline_if",
+    stands_for: &[],
     level: Level::Basic,
     what: "If with a known condition becomes the branch that it takes.",
     rule: Rule::Local(rule),

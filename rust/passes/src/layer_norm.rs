@@ -14,6 +14,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "layer_norm",
+    stands_for: &["LayerNormFusionL1", "LayerNormFusionL2"],
     level: Level::Extended,
     what: "Layer normalization written out with ReduceMean becomes LayerNormalization.",
     rule: Rule::Local(rule),

@@ -19,6 +19,7 @@ use crate::{Context, Level, Pass, Rewriter, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "layout",
+    stands_for: &["NchwcTransformer"],
     level: Level::Layout,
     what: "Values between convolutions keep their channels in blocks; Reorder nodes stand at the borders.",
     rule: Rule::Global(block_chains),

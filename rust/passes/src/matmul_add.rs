@@ -11,6 +11,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "matmul_add",
+    stands_for: &["MatMulAddFusion"],
     level: Level::Basic,
     what: "MatMul of two matrices and the Add of a bias become Gemm.",
     rule: Rule::Local(rule),

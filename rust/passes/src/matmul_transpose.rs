@@ -16,6 +16,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "matmul_transpose",
+    stands_for: &["MatmulTransposeFusion", "MatMulScaleFusion", "GemmTransposeFusion"],
     level: Level::Extended,
     what: "Transposes of the last two axes and scales around MatMul become FusedMatMul; transposes before Gemm its attributes.",
     rule: Rule::Local(rule),

@@ -10,12 +10,21 @@ use crate::{Context, Level, Rewriter};
 pub struct Pass {
     /// The name, under which it can be switched off.
     pub name: &'static str,
+    /// The optimizers of ONNX Runtime that do the same, under whose names it can be switched off too.
+    pub stands_for: &'static [&'static str],
     /// The level from which on it works.
     pub level: Level,
     /// What it does, in one line.
     pub what: &'static str,
     /// The rewrite.
     pub rule: Rule,
+}
+
+impl Pass {
+    /// Whether it is known by `name`.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.stands_for.contains(&name)
+    }
 }
 
 /// How a pass looks at a graph.
@@ -56,9 +65,10 @@ pub static PASSES: &[Pass] = &[
 
 /// The table of passes as the documentation shows it.
 pub fn table() -> String {
-    let mut text = String::from("| pass | level | what it does |\n|---|---|---|\n");
+    let mut text = String::from("| pass | level | what it does | in ONNX Runtime |\n|---|---|---|---|\n");
     for pass in PASSES {
-        text += &format!("| `{}` | `{}` | {} |\n", pass.name, pass.level.name(), pass.what);
+        let others: Vec<String> = pass.stands_for.iter().map(|name| format!("`{name}`")).collect();
+        text += &format!("| `{}` | `{}` | {} | {} |\n", pass.name, pass.level.name(), pass.what, others.join(", "));
     }
     text
 }
@@ -75,10 +85,11 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_levels_ascend() {
-        let mut names: Vec<_> = PASSES.iter().map(|p| p.name).collect();
+        let mut names: Vec<_> = PASSES.iter().flat_map(|p| p.stands_for.iter().copied().chain([p.name])).collect();
+        let all = names.len();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), PASSES.len());
+        assert_eq!(names.len(), all);
         assert!(PASSES.is_sorted_by_key(|p| p.level));
     }
 }

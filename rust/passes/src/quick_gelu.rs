@@ -14,6 +14,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "quick_gelu",
+    stands_for: &["QuickGeluFusion"],
     level: Level::Extended,
     what: "Mul of a value by the Sigmoid of its multiple becomes Swish (com.microsoft QuickGelu before opset 24).",
     rule: Rule::Local(rule),

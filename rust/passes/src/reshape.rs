@@ -14,6 +14,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "reshape",
+    stands_for: &["ReshapeFusion"],
     level: Level::Basic,
     what: "Chains of Reshape, Squeeze, Unsqueeze and Flatten become one Reshape, or nothing.",
     rule: Rule::Local(rule),

@@ -13,6 +13,8 @@ pub struct Rewriter<'a> {
     pub(crate) graph: &'a mut Graph,
     pub(crate) facts: &'a mut Facts,
     pub(crate) oracle: &'a dyn Oracle,
+    /// As [`Options::fold_limit`](crate::Options).
+    pub(crate) fold_limit: Option<usize>,
     pub(crate) pass: &'static Pass,
     pub(crate) report: &'a mut Report,
     pub(crate) log: &'a mut dyn FnMut(&str),
@@ -25,7 +27,7 @@ pub struct Rewriter<'a> {
 impl Rewriter<'_> {
     /// The graph as rules see it.
     pub fn context(&self) -> Context<'_> {
-        Context { graph: self.graph, facts: self.facts, oracle: self.oracle }
+        Context { graph: self.graph, facts: self.facts, oracle: self.oracle, fold_limit: self.fold_limit }
     }
 
     /// Whether no further rewrite may be done.

@@ -14,6 +14,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "rms_norm",
+    stands_for: &["SimplifiedLayerNormFusion"],
     level: Level::Extended,
     what: "Normalization by the root of the mean square, written out, becomes RMSNormalization.",
     rule: Rule::Local(rule),

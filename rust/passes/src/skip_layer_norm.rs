@@ -15,6 +15,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "skip_layer_norm",
+    stands_for: &["SkipLayerNormFusion"],
     level: Level::Extended,
     what: "The residual Add before LayerNormalization or RMSNormalization becomes part of SkipLayerNormalization.",
     rule: Rule::Local(rule),

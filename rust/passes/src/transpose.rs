@@ -15,6 +15,7 @@ use crate::{Context, Level, Pass, Rule};
 
 pub(crate) const PASS: Pass = Pass {
     name: "transpose",
+    stands_for: &["TransposeOptimizer"],
     level: Level::Basic,
     what: "Transposes in a row become one; those that undo each other around element-wise nodes and Concat go.",
     rule: Rule::Local(rule),

@@ -1,6 +1,7 @@
 //! The Python face of ort_rs: ONNX Runtime's names over the Rust runtime, and nothing that computes.
 
 mod adapter;
+mod affinities;
 mod allocator;
 mod array;
 mod assignment;

@@ -3,10 +3,10 @@
 use ort_rs::{Error, ErrorKind};
 use pyo3::exceptions::PyValueError;
 
+use crate::affinities::{self, AFFINITIES};
 use crate::error::{Failure, Result, runtime_error};
 use crate::session_options::SessionOptions;
 
-const AFFINITIES: &str = "session.intra_op_thread_affinities";
 const BLOCK_BASE: &str = "session.dynamic_block_base";
 const MINIMAL_BUILD: &str = "optimization.minimal_build_optimizations";
 const SAVE_FORMAT: &str = "session.save_model_format";
@@ -26,7 +26,7 @@ pub(crate) fn check(options: &SessionOptions, from_file: bool) -> Result<()> {
         return Err(runtime_error(format!("session log severity level: {NO_SEVERITY}: {level}")));
     }
     if let Some(text) = options.config(AFFINITIES) {
-        affinities(text, options.intra_op_num_threads()).map_err(|reason| runtime_error(format!("{AFFINITIES}: {reason}")))?;
+        affinities::read(text, options.intra_op_num_threads()).map_err(|reason| runtime_error(format!("{AFFINITIES}: {reason}")))?;
     }
     if let Some(text) = options.config(BLOCK_BASE)
         && text.trim_start().parse::<i32>().is_err()
@@ -58,38 +58,5 @@ fn minimal_build(options: &SessionOptions) -> Result<()> {
         Some("save") if to_ort => Ok(()),
         Some("save") => invalid(format!("{MINIMAL_BUILD} value of 'save' is only valid when saving an ORT format model.")),
         Some(other) => invalid(format!("Invalid value for {MINIMAL_BUILD}: {other}")),
-    }
-}
-
-/// Reads the processors of each thread but the first: lists of numbers from 1, or ranges, one thread from the other by semicolons.
-fn affinities(text: &str, threads: i32) -> std::result::Result<(), String> {
-    if text.is_empty() {
-        return Err("Affinity string must not be empty".to_owned());
-    }
-    let given: Vec<&str> = text.split(';').filter(|of_thread| !of_thread.is_empty()).collect();
-    for of_thread in &given {
-        let numbers = match of_thread.split_once('-') {
-            Some((from, to)) if processor(from)? > processor(to)? => return Err(format!("Invalid processor interval: {of_thread}")),
-            Some((from, to)) => vec![from, to],
-            None => of_thread.split(',').collect(),
-        };
-        numbers.into_iter().try_for_each(|number| processor(number).map(drop))?;
-    }
-    let threads = usize::try_from(threads).unwrap_or(0);
-    if threads > 0 && given.len() + 1 != threads {
-        return Err(format!(
-            "Number of affinities does not equal to thread_pool_size minus one, affinities: {}, thread_pool_size: {threads}",
-            given.len()
-        ));
-    }
-    Ok(())
-}
-
-/// The number of a processor.
-fn processor(text: &str) -> std::result::Result<u32, String> {
-    match text.parse() {
-        Ok(0) => Err("Processor id must start from 1: 0".to_owned()),
-        Ok(number) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
-        _ => Err(format!("Processor id must consist of only digits: {text}")),
     }
 }

@@ -12,6 +12,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
+use crate::affinities::{self, AFFINITIES};
 use crate::config::Config;
 use crate::custom_op::{self, CustomOp};
 use crate::enums::{EXECUTION_MODE, EXECUTION_ORDER, GRAPH_OPTIMIZATION_LEVEL, ORT_EXECUTION_PROVIDER_DEVICE_POLICY};
@@ -150,6 +151,8 @@ impl SessionOptions {
         Options {
             level: level(self.level),
             intra_op_threads: usize::try_from(self.intra_op_num_threads).unwrap_or(0),
+            // What cannot be read has been refused.
+            affinities: self.config(AFFINITIES).and_then(|text| affinities::read(text, 0).ok()).unwrap_or_default(),
             disabled_passes: self.disabled_passes.clone(),
             optimized_model_path: (!path.is_empty()).then(|| PathBuf::from(path)),
             initializer_locator: self.locator.clone(),

@@ -8,25 +8,25 @@ use ir::{Fact, Facts, Graph, NodeId, Oracle, infer_node};
 
 use crate::inside;
 
-/// How many nodes may come of taking functions apart.
+/// How many nodes may come of taking operators apart.
 const BUDGET: usize = 500_000;
 
-/// Replaces each call of a function of the model by its body, also in the graphs of nodes.
+/// Replaces each call of a function of the model by its body, also in the graphs of nodes, of which `most` nodes may come.
 ///
 /// # Errors
 /// `InvalidGraph` when a call does not fit its function, or the bodies are too many.
-pub(crate) fn inline_calls(graph: &mut Graph) -> Result<()> {
+pub(crate) fn inline_calls(graph: &mut Graph, most: usize) -> Result<()> {
     let mut open: Vec<NodeId> = graph.nodes().map(|(id, _)| id).collect();
     let mut added = 0;
     while let Some(id) = open.pop() {
         for sub in &mut graph.node_mut(id).subgraphs {
-            inline_calls(Arc::make_mut(&mut sub.graph))?;
+            inline_calls(Arc::make_mut(&mut sub.graph), most)?;
         }
         let Some(function) = graph.node(id).function.clone() else { continue };
         let (op, name) = (graph.node(id).key.name.clone(), graph.node(id).name.clone());
         let nodes = graph.inline(id, &function.body).map_err(|e| e.at(&op, &name))?;
         added += nodes.len();
-        ensure!(added <= BUDGET, InvalidGraph, "the functions of the model amount to more than {BUDGET} nodes");
+        ensure!(added <= most, InvalidGraph, "the functions of the model amount to more than {most} nodes");
         open.extend(nodes);
     }
     Ok(())

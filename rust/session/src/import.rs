@@ -414,7 +414,8 @@ fn ty(proto: &TypeProto<'_>) -> Result<Type> {
     })
 }
 
-fn shape(proto: &TypeProto<'_>) -> Option<Vec<PortDim>> {
+/// The sizes that a model states of a tensor.
+pub(crate) fn shape(proto: &TypeProto<'_>) -> Option<Vec<PortDim>> {
     let Some(TypeValue::Tensor(tensor)) = &proto.value else { return None };
     let dims = &tensor.shape.as_ref()?.dim;
     Some(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::threads::Cancel;
-use base::{Buffer, Result, Value, error};
+use base::{Buffer, Value};
 use exec::{Observer, Order};
 use passes::Level;
 
@@ -29,6 +29,8 @@ pub struct Options {
     pub level: Level,
     /// How many threads a run may use; 0 for as many as the machine gives.
     pub intra_op_threads: usize,
+    /// For each thread of a run but the caller's, the processors that it is kept on, counted from 0; threads beyond these run anywhere.
+    pub affinities: Vec<Vec<usize>>,
     /// Passes that are left out, by name.
     pub disabled_passes: Vec<String>,
     /// Where the optimized model is saved.
@@ -70,24 +72,7 @@ pub struct Given {
     pub files: BTreeMap<String, Arc<Buffer>>,
 }
 
-/// The settings that put initializers of a saved model into a file of their own, and say from how many bytes on.
-const APART: &str = "session.optimized_model_external_initializers_file_name";
-const APART_FROM: &str = "session.optimized_model_external_initializers_min_size_in_bytes";
-/// From how many bytes on an initializer goes to a file of its own if nobody says.
-const APART_DEFAULT: usize = 1024;
-
 impl Options {
-    /// Where the initializers of the model that is saved at `path` go, and from how many bytes on, if the settings say so.
-    ///
-    /// # Errors
-    /// `InvalidArgument` when the number is none.
-    pub(crate) fn external_file(&self, path: &Path) -> Result<Option<(String, usize)>> {
-        let Some(name) = self.config.get(APART).filter(|name| !name.is_empty()) else { return Ok(None) };
-        let from = self.config.get(APART_FROM).map_or(Ok(APART_DEFAULT), |text| text.parse());
-        let from = from.map_err(|_| error!(InvalidArgument, "{APART_FROM} is no number of bytes, saving {}", path.display()))?;
-        Ok(Some((name.clone(), from)))
-    }
-
     /// What a log says of them.
     pub(crate) fn summary(&self) -> String {
         let order = if self.order() == Order::Waves { "parallel" } else { "sequential" };

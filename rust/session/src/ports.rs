@@ -82,10 +82,39 @@ pub(crate) fn output_ports(runner: &Runner, declared: Vec<Option<Port>>, graph: 
             let known = inferred_port(&graph.value(*original).name, fact, program.facts());
             let Some(port) = declared else { return Ok(known) };
             let agree = port.ty == fact.ty || matches!(port.ty, Type::Optional(_));
-            ensure!(agree, InvalidGraph, "Type Error: output '{}' is declared {} but is {}", known.name, port.ty, fact.ty);
-            Ok(Port { shape: port.shape.or(known.shape), ..port })
+            let node = graph.producer(*original).map_or("", |(_, node)| &node.name);
+            ensure!(
+                agree,
+                Fail,
+                "Type Error: Type ({}) of output arg ({}) of node ({node}) does not match expected type ({}).",
+                port.ty,
+                known.name,
+                fact.ty
+            );
+            let shape = match port.shape.clone() {
+                Some(declared) => merged(declared, known.shape),
+                None => known.shape,
+            };
+            Ok(Port { shape, ..port })
         })
         .collect()
+}
+
+/// The sizes that the model declares of an output, with those that inference knows; where these disagree, what they agree on.
+fn merged(declared: Vec<PortDim>, inferred: Option<Vec<PortDim>>) -> Option<Vec<PortDim>> {
+    let Some(inferred) = inferred else { return Some(declared) };
+    if declared.len() != inferred.len() {
+        return None;
+    }
+    let conflict = |(d, i): (&PortDim, &PortDim)| matches!((d, i), (PortDim::Known(d), PortDim::Known(i)) if d != i);
+    let torn = declared.iter().zip(&inferred).any(conflict);
+    let one = |(declared, inferred): (PortDim, PortDim)| match (&declared, &inferred) {
+        _ if torn && declared != inferred => PortDim::Unknown,
+        (PortDim::Known(_), _) => declared,
+        (_, PortDim::Known(_)) | (PortDim::Unknown, _) => inferred,
+        _ => declared,
+    };
+    Some(declared.into_iter().zip(inferred).map(one).collect())
 }
 
 /// What inference knows of a value, as a caller sees it.
@@ -99,5 +128,21 @@ fn port_dim(dim: &Dim, facts: &Facts) -> PortDim {
         (Dim::Known(n), _) => PortDim::Known(*n),
         (_, Some(name)) => PortDim::Named(name.to_owned()),
         _ => PortDim::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PortDim::{Known, Named, Unknown};
+    use super::*;
+
+    #[test]
+    fn what_is_declared_and_what_is_inferred() {
+        let n = || Named("n".to_owned());
+        assert_eq!(merged(vec![n(), Unknown, Known(3)], Some(vec![Known(2), n(), n()])), Some(vec![Known(2), n(), Known(3)]));
+        assert_eq!(merged(vec![n(), Known(3)], Some(vec![Named("m".to_owned()), Unknown])), Some(vec![n(), Known(3)]));
+        assert_eq!(merged(vec![n(), Known(4)], Some(vec![Known(2), Known(3)])), Some(vec![Unknown, Unknown]));
+        assert_eq!(merged(vec![n()], Some(vec![n(), n()])), None);
+        assert_eq!(merged(vec![n()], None), Some(vec![n()]));
     }
 }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use base::threads::{Threads, scope};
+use base::threads::{Settings, Threads, scope_with};
 use base::{Error, Result, Value, bail, ensure, error};
 use exec::{Destination, Observer, Operators, Order, Program, Runner, Target};
 use ir::{Facts, Graph, ValueId};
 use passes::Report;
-use proto::{Message, ModelFolder, ModelProto};
+use proto::{GraphProto, Message, ModelFolder, ModelProto};
 
 use crate::Severity::{Info, Verbose, Warning};
 use crate::check::{check_destination, check_feed, warn_of_shapes};
@@ -20,22 +20,20 @@ use crate::external::Places;
 use crate::format::Format;
 use crate::import::{Imported, Opsets, import};
 use crate::metadata::metadata;
+use crate::narrate::{log_placements, logged, warn_of_affinities, warn_of_unused};
 use crate::place::{Placement, place};
 use crate::ports::{Axis, fixed, input_facts, namesakes, output_ports};
 use crate::profile::Profile;
 use crate::weights::Weights;
-use crate::{Environment, Log, Metadata, Options, Port, RunOptions, Source, functions};
-
-/// The setting that says where external data of a model in memory lies.
-const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
-/// The setting that forbids nodes on the CPU beside another provider.
-const NO_FALLBACK: &str = "session.disable_cpu_ep_fallback";
+use crate::{Environment, Metadata, Options, Port, RunOptions, Source, functions, strict};
 
 /// A model, ready to run; from any number of threads at once.
 pub struct Session {
     model: Model,
     options: Options,
     threads: Threads,
+    /// How the threads of runs work, if not as others do.
+    settings: Option<Arc<Settings>>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     overridable: Vec<Port>,
@@ -104,7 +102,7 @@ impl Session {
                     Source::Bytes(bytes) => (bytes, None),
                     Source::File(_) => (&[][..], None),
                 };
-                let folder = options.config.get(EXTERNAL_FOLDER).map(|path| ModelFolder::new(Path::new(path))).transpose()?;
+                let folder = options.external_folder()?;
                 let mut weights = Weights::new(file, folder, base::knobs::MMAP.get().0).with_given(options.given.clone());
                 let proto = decode(bytes, Format::to_load(None, bytes, &options.config))?;
                 loading("model_loading_array");
@@ -125,7 +123,7 @@ impl Session {
         log.say(Info, "initialize", || format!("Initializing session. {}", options.summary()));
         let target = environment.target(&options)?;
         let Imported { mut graph, inputs, outputs, overridable, opsets } = import(proto, environment.registry(), weights)?;
-        functions::inline_calls(&mut graph)?;
+        functions::inline_calls(&mut graph, options.function_nodes()?)?;
         ir::verify(&graph)?;
         log.say(Info, "import", || format!("The model has {} nodes.", graph.nodes().count()));
         warn_of_unused(&graph, &log);
@@ -134,18 +132,24 @@ impl Session {
         let model = Model { target, graph, opsets, metadata: metadata(proto), places: weights.take_places() };
         let ports: Vec<&Port> = inputs.iter().chain(&overridable).collect();
         options.cancel.check()?;
+        if let (true, Some(proto)) = (options.is_strict(), &proto.graph) {
+            model.check_strictly(proto, &ports)?;
+        }
         let Planned { runner, placements, report } = model.plan(&ports, true, &[], &options)?;
         check_fallback(environment, &placements, &options)?;
         log_placements(&placements, &options);
         let namesakes = namesakes(&ports);
         let places: HashMap<String, usize> = ports.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
         let order = model.graph.inputs.iter().filter_map(|v| places.get(&*model.graph.value(*v).name).copied()).collect();
+        let settings = options.threads();
+        settings.iter().for_each(|s| warn_of_affinities(s, &options));
         let outputs = output_ports(&runner, outputs, &model.graph)?;
         options.cancel.check()?;
         profile.iter().for_each(|p| p.session("session_initialization", begun));
         log.say(Info, "initialize", || format!("Session successfully initialized in {:?}.", begun.elapsed()));
         Ok(Self {
             threads: Threads::new(options.intra_op_threads),
+            settings,
             model,
             options,
             inputs,
@@ -354,7 +358,9 @@ impl Session {
         }
         let cancel = &options.cancel;
         let walk = |observer: Option<&Observer>| {
-            scope(self.threads, cancel, || runner.run_into(ordered.iter().map(|v| (*v).clone()), destinations, cancel, observer))
+            scope_with(self.threads, self.settings.as_ref(), cancel, || {
+                runner.run_into(ordered.iter().map(|v| (*v).clone()), destinations, cancel, observer)
+            })
         };
         let run = |observer: Option<&Observer>| match &self.profile {
             None => walk(observer),
@@ -482,6 +488,14 @@ struct Planned {
 }
 
 impl Model {
+    /// Checks what the model states of shapes against what is inferred.
+    fn check_strictly(&self, proto: &GraphProto<'_>, ports: &[&Port]) -> Result<()> {
+        let mut graph = self.graph.clone();
+        let mut facts = input_facts(&graph, ports, true)?;
+        functions::infer(&mut graph, &mut facts, &self.target)?;
+        strict::check(proto, &graph, &facts)
+    }
+
     /// Optimizes, places and plans the model for `fetches`, or for its outputs when there are none.
     fn plan(&self, ports: &[&Port], named: bool, fetches: &[ValueId], options: &Options) -> Result<Planned> {
         let mut graph = self.graph.clone();
@@ -512,8 +526,8 @@ impl Model {
 fn optimize(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, options: &Options, target: &Target) -> Result<Report> {
     let (begun, log) = (Instant::now(), &options.log);
     let unwanted = target.providers().iter().flat_map(|p| p.unwanted_passes()).map(|name| name.to_string());
-    let disabled = options.disabled_passes.iter().cloned().chain(unwanted).collect();
-    let options = passes::Options { level: options.level, disabled, stop_after: None };
+    let disabled = options.disabled().chain(unwanted).collect();
+    let options = passes::Options { level: options.level, disabled, fold_limit: options.fold_limit(), stop_after: None };
     let report = passes::optimize(graph, facts, oracle, &options, &mut |line| log.say(Verbose, "optimize", || line.to_owned()))?;
     for (pass, rewrites) in report.applied() {
         log.say(Info, "optimize", || format!("GraphTransformer {pass} modified: {rewrites}"));
@@ -521,64 +535,6 @@ fn optimize(graph: &mut Graph, facts: &mut Facts, oracle: &Operators, options: &
     report.refused.iter().for_each(|why| log.say(Verbose, "optimize", || why.clone()));
     log.say(Info, "optimize", || format!("{} nodes are left after {:?}.", graph.nodes().count(), begun.elapsed()));
     Ok(report)
-}
-
-/// Says which provider runs how many nodes, and warns of one that was asked for and runs none.
-fn log_placements(placements: &[Placement], options: &Options) {
-    let log = &options.log;
-    for p in placements {
-        log.say(Verbose, "place", || format!("{} '{}' is placed on {}{}", p.op, p.node, p.provider, reasons(p)));
-    }
-    let mut providers: BTreeMap<&str, usize> = BTreeMap::new();
-    placements.iter().for_each(|p| *providers.entry(&p.provider).or_default() += 1);
-    for (provider, count) in &providers {
-        log.say(Info, "place", || format!("Nodes placed on [{provider}]: {count}"));
-    }
-    for name in options.providers.iter().filter(|name| !providers.contains_key(name.as_str())) {
-        let refusal = placements.iter().find(|p| p.refused.iter().any(|(provider, _)| provider == name));
-        if let Some(p) = refusal {
-            log.say(Warning, "place", || format!("{name} was asked for, but runs none of the nodes: {} '{}'{}", p.op, p.node, reasons(p)));
-        }
-    }
-}
-
-/// Why others do not run the node of `placement`.
-fn reasons(placement: &Placement) -> String {
-    placement.refused.iter().map(|(name, reason)| format!("; {name}: {reason}")).collect()
-}
-
-/// Warns of initializers that nothing reads.
-fn warn_of_unused(graph: &Graph, log: &Log) {
-    if !log.takes(Warning) {
-        return;
-    }
-    let unread = |v: ValueId| graph.uses(v).is_empty() && !graph.is_output(v) && !graph.inputs.contains(&v);
-    for (_, info) in graph.values().filter(|(v, info)| info.constant.is_some() && info.producer.is_none() && unread(*v)) {
-        let name = &info.name;
-        log.say(Warning, "import", || format!("Initializer '{name}' is not used by any node and should be removed from the model."));
-    }
-}
-
-/// A run that is written to `log`, and so are its nodes if the log takes them.
-fn logged(log: &Log, observer: Option<&Observer>, run: impl FnOnce(Option<&Observer>) -> Result<Vec<Value>>) -> Result<Vec<Value>> {
-    log.say(Info, "run", || format!("Running with tag: {}", log.id));
-    let begun = Instant::now();
-    let nodes = log.takes_nodes().then(|| watched(log, observer.cloned()));
-    let values = run(nodes.as_ref().or(observer));
-    log.say(Info, "run", || match &values {
-        Ok(_) => format!("The run took {:?}.", begun.elapsed()),
-        Err(e) => format!("The run failed after {:?}: {}", begun.elapsed(), e.message()),
-    });
-    values
-}
-
-/// An observer that says of each node how long it took, and tells `also`.
-fn watched(log: &Log, also: Option<Observer>) -> Observer {
-    let log = log.clone();
-    Observer::of_values(move |ran| {
-        log.say(Verbose, "run", || format!("{} '{}' took {:?}", ran.node.key, ran.node.name, ran.end - ran.start));
-        also.iter().for_each(|observer| observer.pass(ran));
-    })
 }
 
 pub(crate) fn decode(bytes: &[u8], format: Format) -> Result<ModelProto<'_>> {
@@ -597,7 +553,7 @@ pub(crate) fn at_file(e: &Error, path: &Path) -> Error {
 
 /// Fails when the caller wants no node on the CPU and there is one; tells why the providers that were asked for do not run it.
 fn check_fallback(environment: &Environment, placements: &[Placement], options: &Options) -> Result<()> {
-    if options.config.get(NO_FALLBACK).is_none_or(|value| value != "1") {
+    if !options.forbids_fallback() {
         return Ok(());
     }
     let explicit = options.providers.iter().any(|name| name == exec::CPU);

@@ -148,11 +148,12 @@ impl Survey {
         (self.inputs, self.overridable) = (inputs, overridable);
         let names = graph.outputs.iter().map(|v| graph.value(*v).name.to_string());
         self.outputs = names.zip(outputs).collect();
-        functions::inline_calls(&mut graph)?;
+        let options = crate::Options::default();
+        functions::inline_calls(&mut graph, options.function_nodes()?)?;
         ir::verify(&graph)?;
         let ports: Vec<&Port> = self.inputs.iter().chain(&self.overridable).collect();
         let mut facts = input_facts(&graph, &ports, true)?;
-        failures(&mut graph, &mut facts, &environment.target(&crate::Options::default())?)
+        failures(&mut graph, &mut facts, &environment.target(&options)?)
     }
 }
 

@@ -48,6 +48,11 @@ impl Helper {
         self.mail.load(Relaxed) == PARKED
     }
 
+    /// Keeps the helper on the processors of `mask`.
+    pub(super) fn pin(&self, number: u64, mask: &Mask) {
+        self.place.pin(number, mask);
+    }
+
     /// Sends the helper to a processor of `all` other than `processor`, that of its caller.
     pub(super) fn keep_off(&self, processor: i32, all: Option<&Mask>) {
         self.place.keep_off(processor, all);
@@ -100,15 +105,16 @@ impl Helper {
         }
     }
 
-    /// The life of the helper thread, whose number is `index`.
+    /// The life of the helper thread, whose number is `index`; `spin` is how long it first looks for work.
     pub(super) fn serve(&self, index: usize, spin: Duration) -> ! {
         self.thread.get_or_init(thread::current);
         self.place.settle();
+        let mut spin = spin;
         loop {
             let region = self.pick_up(spin);
             // SAFETY: the region was posted, and its caller waits in `join` until the mailbox is no longer `RUNNING` or `AWAITED`, so it
             // lives until `finish`. A shared reference is all that anyone has.
-            unsafe { &*region }.help(index);
+            spin = unsafe { &*region }.help(index);
             self.place.note();
             self.finish();
         }

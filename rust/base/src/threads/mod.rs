@@ -23,17 +23,20 @@
 //! assert_eq!(sum.into_inner(), 4950);
 //! ```
 
+mod affinities;
 mod alarm;
 mod cancel;
 mod checkpoint;
 mod context;
 mod count;
+mod denormals;
 mod fork;
 mod helper;
 mod place;
 mod pool;
 mod region;
 mod scope;
+mod settings;
 mod shared;
 mod spin;
 mod team;
@@ -42,11 +45,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+pub use affinities::Affinities;
 pub use cancel::{Cancel, Watch};
 pub use checkpoint::{Pace, checkpoint, interruptible, paced, pieces};
 pub use count::{MAX_THREADS, Threads};
 pub use pool::{Status, status};
-pub use scope::{scope, under};
+pub use scope::{scope, scope_with, under};
+pub use settings::Settings;
 pub use shared::{SharedMut, parallel_chunks_mut, parallel_with_scratch};
 
 use crate::Result;

@@ -2,7 +2,8 @@
 //!
 //! A scheduler that wakes a helper on the processor of the busy thread that wakes it makes the two take turns while another processor is
 //! idle; machines of few virtual processors do so for milliseconds. A helper that was last seen where its caller is now is therefore told
-//! to run anywhere else until its caller sleeps. Nothing is pinned, and a thread whose affinity somebody else has changed is left alone.
+//! to run anywhere else until its caller sleeps. A thread whose affinity somebody else has changed is left alone, and so is one that a
+//! session has pinned ([`Affinities`](super::Affinities)).
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{Mask, Place, here};
@@ -12,7 +13,7 @@ pub(super) use other::{Mask, Place, here};
 #[cfg(target_os = "linux")]
 mod linux {
     use std::ffi::c_ulong;
-    use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+    use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
     /// No processor.
     const NONE: i32 = -1;
@@ -56,6 +57,22 @@ mod linux {
             self
         }
 
+        /// These processors.
+        pub(in super::super) fn of_processors(processors: &[usize]) -> Self {
+            let (mut mask, bits) = (Self([0; WORDS]), c_ulong::BITS as usize);
+            for processor in processors {
+                if let Some(word) = mask.0.get_mut(processor / bits) {
+                    *word |= 1 << (processor % bits);
+                }
+            }
+            mask
+        }
+
+        /// Whether a thread can be told to run on these: one of them is among `all`.
+        pub(in super::super) fn meets(&self, all: &Self) -> bool {
+            self.0.iter().zip(&all.0).any(|(own, all)| own & all != 0)
+        }
+
         fn is_empty(&self) -> bool {
             self.0.iter().all(|word| *word == 0)
         }
@@ -72,11 +89,22 @@ mod linux {
         thread: AtomicI32,
         last: AtomicI32,
         avoids: AtomicI32,
+        /// The number of the affinity that a session has given it; 0 for none.
+        pinned: AtomicU64,
     }
 
     impl Place {
         pub(in super::super) fn new() -> Self {
-            Self { thread: AtomicI32::new(UNKNOWN), last: AtomicI32::new(NONE), avoids: AtomicI32::new(NONE) }
+            Self { thread: AtomicI32::new(UNKNOWN), last: AtomicI32::new(NONE), avoids: AtomicI32::new(NONE), pinned: AtomicU64::new(0) }
+        }
+
+        /// Keeps the helper on the processors of `mask`, whose number is `number`, until [`keep_off`](Self::keep_off) is next called.
+        pub(in super::super) fn pin(&self, number: u64, mask: &Mask) {
+            let thread = self.thread.load(Relaxed);
+            if thread > 0 && self.pinned.swap(number, Relaxed) != number {
+                self.avoids.store(NONE, Relaxed);
+                mask.assign(thread);
+            }
         }
 
         /// Notes the current thread as the helper.
@@ -95,6 +123,9 @@ mod linux {
         /// Sends the helper away if it would come back to `processor`, within `all` where helpers may run.
         pub(in super::super) fn keep_off(&self, processor: i32, all: Option<&Mask>) {
             let thread = self.thread.load(Relaxed);
+            if self.pinned.load(Relaxed) != 0 && self.pinned.swap(0, Relaxed) != 0 && !all.is_some_and(|all| all.assign(thread)) {
+                self.thread.store(FOREIGN, Relaxed);
+            }
             if self.last.load(Relaxed) != processor || self.avoids.load(Relaxed) == processor || thread <= 0 {
                 return;
             }
@@ -134,6 +165,29 @@ mod linux {
             assert_eq!(all.without(i32::MAX), all);
             assert_eq!(all.without(65).0[65 / c_ulong::BITS as usize], !(1 << (65 % c_ulong::BITS)));
             assert!(Mask([0; WORDS]).is_empty() && !all.is_empty());
+        }
+
+        #[test]
+        fn a_pinned_helper_stays_until_another_scope_has_it() {
+            std::thread::spawn(|| {
+                let all = Mask::current().unwrap();
+                let place = Place::new();
+                place.settle();
+                let own = Mask::of_processors(&[usize::try_from(here()).unwrap()]);
+                place.pin(7, &own);
+                assert_eq!(Mask::current(), Some(own));
+                assert!(all.assign(0), "somebody else changes it");
+                place.pin(7, &own);
+                assert_eq!(Mask::current(), Some(all), "it is not set again");
+                place.pin(8, &own);
+                place.let_go(Some(&all));
+                assert_eq!(Mask::current(), Some(own));
+                place.keep_off(NONE, Some(&all));
+                assert_eq!(Mask::current(), Some(all));
+                assert!(own.meets(&all) && !Mask::of_processors(&[1 << 40]).meets(&all));
+            })
+            .join()
+            .unwrap();
         }
 
         #[test]
@@ -179,6 +233,14 @@ mod other {
         pub(in super::super) fn current() -> Option<Self> {
             None
         }
+
+        pub(in super::super) fn of_processors(_processors: &[usize]) -> Self {
+            Self
+        }
+
+        pub(in super::super) fn meets(&self, _all: &Self) -> bool {
+            false
+        }
     }
 
     /// The processor that this thread runs on at the moment, unknown here.
@@ -197,6 +259,8 @@ mod other {
         pub(in super::super) fn settle(&self) {}
 
         pub(in super::super) fn note(&self) {}
+
+        pub(in super::super) fn pin(&self, _number: u64, _mask: &Mask) {}
 
         pub(in super::super) fn keep_off(&self, _processor: i32, _all: Option<&Mask>) {}
 

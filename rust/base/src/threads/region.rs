@@ -4,9 +4,11 @@ use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use std::{array, mem, thread};
 
 use super::context::{self, Link};
+use super::denormals;
 use super::team::Team;
 
 type Payload = Box<dyn Any + Send>;
@@ -46,14 +48,24 @@ pub(super) struct Region<'a> {
     team: Team,
     f: &'a (dyn Fn(usize) + Sync),
     cancel: Option<&'a Link<'a>>,
+    manner: Manner,
     /// Whether a checkpoint may leave its chunks.
     interruptible: bool,
     panic: Mutex<Option<Payload>>,
 }
 
+/// How helpers work on a region.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// How long they look for the next one, before they sleep.
+    pub(super) spin: Duration,
+    /// Whether denormal numbers count as zero, as they do for the caller; threads inherit that from who started them.
+    pub(super) flush_denormals: bool,
+}
+
 impl<'a> Region<'a> {
     /// A region for the caller and the helpers of `team`.
-    pub(super) fn new(chunks: usize, team: Team, cancel: Option<&'a Link<'a>>, f: &'a (dyn Fn(usize) + Sync)) -> Self {
+    pub(super) fn new(chunks: usize, team: Team, manner: Manner, cancel: Option<&'a Link<'a>>, f: &'a (dyn Fn(usize) + Sync)) -> Self {
         let count = (team.len() + 1).min(SHARES);
         Self {
             shares: array::from_fn(|i| Share::new(i, count, chunks)),
@@ -61,6 +73,7 @@ impl<'a> Region<'a> {
             team,
             f,
             cancel,
+            manner,
             interruptible: context::is_interruptible(),
             panic: Mutex::new(None),
         }
@@ -71,10 +84,12 @@ impl<'a> Region<'a> {
         self.work(0);
     }
 
-    /// Works as the helper of number `index`, which has the slot of its rank in the team.
-    pub(super) fn help(&self, index: usize) {
+    /// Works as the helper of number `index`, which has the slot of its rank in the team, and tells how long to look for more.
+    pub(super) fn help(&self, index: usize) -> Duration {
         let slot = self.team.rank(index) + 1;
-        context::set_link(self.cancel, || context::with_interruptible(self.interruptible, || self.work(slot)));
+        let work = || denormals::with_flush(self.manner.flush_denormals, || self.work(slot));
+        context::set_link(self.cancel, || context::with_interruptible(self.interruptible, work));
+        self.manner.spin
     }
 
     /// Runs chunks until none is left, the run is cancelled or a chunk has panicked.

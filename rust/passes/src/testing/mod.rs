@@ -16,7 +16,7 @@ use crate::{Level, Options, PASSES, Report, optimize};
 /// The options under which only `passes` work.
 pub(crate) fn only(passes: &[&str]) -> Options {
     let disabled: BTreeSet<String> = PASSES.iter().map(|p| p.name.to_owned()).filter(|n| !passes.contains(&n.as_str())).collect();
-    Options { level: Level::All, disabled, stop_after: None }
+    Options { level: Level::All, disabled, fold_limit: None, stop_after: None }
 }
 
 /// Optimizes the graph in `text` by `options`, checks that it still gives the same, and gives it with the report.
