@@ -47,7 +47,7 @@ build: $(VENV)/.build ## build the package, quickly, and install it where tests 
 	$(BIN)/maturin build --release --out $(VENV)/wheels -j $(JOBS)
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps $(VENV)/wheels/ort_rs-*.whl
 
-python: $(VENV)/.test ## test the package, and check its types
+python: $(VENV)/.test $(VENV)/.clients ## test the package, and check its types
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
