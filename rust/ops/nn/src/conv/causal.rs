@@ -1,7 +1,7 @@
 //! CausalConvWithState: each channel convolved with what came before, of which the last part is kept for the next call.
 
 use base::threads::{paced, pieces};
-use base::{DType, Result, ensure};
+use base::{DType, Result, Shape, ensure};
 use ir::Dim;
 use op::{Attrs, Infer, Kernels, Op, OpDef, Run, Stateless, TypeSet, since};
 use simd::math::Silu;
@@ -28,7 +28,10 @@ pub static MICROSOFT_CAUSAL_CONV_WITH_STATE: OpDef = OpDef {
     load: |a| {
         let (axes, window) = (a.int("ndim", 1)?, a.int("state_window", 0)?);
         ensure!(axes == 1 && window == 0, NotImplemented, "CausalConvWithState with ndim={axes} and state_window={window}");
-        Ok(Box::new(load(a)?))
+        let dilation = a.int("dilation", 1)?;
+        let dilation = usize::try_from(dilation).ok().filter(|d| *d > 0);
+        let dilation = dilation.ok_or_else(|| base::error!(InvalidGraph, "attribute 'dilation' must be above 0"))?;
+        Ok(Box::new(CausalConv { dilation, channels_last: a.flag("channels_last", false)?, ..load(a)? }))
     },
     kernels: Kernels::NONE.stateless::<CausalConv>(),
     ..OpDef::MICROSOFT
@@ -37,22 +40,29 @@ pub static MICROSOFT_CAUSAL_CONV_WITH_STATE: OpDef = OpDef {
 #[derive(Clone, Debug)]
 struct CausalConv {
     silu: bool,
+    /// The distance of positions that the taps of a kernel read.
+    dilation: usize,
+    /// Whether channels, of any number of axes, stand behind positions.
+    channels_last: bool,
 }
 
 fn load(a: &Attrs<'_>) -> Result<CausalConv> {
-    Ok(CausalConv { silu: matches!(a.choice("activation", &["none", "silu", "swish", ""], "none")?, 1 | 2) })
+    let silu = matches!(a.choice("activation", &["none", "silu", "swish", ""], "none")?, 1 | 2);
+    Ok(CausalConv { silu, dilation: 1, channels_last: false })
 }
 
 impl Op for CausalConv {
     fn infer(&self, cx: &mut Infer<'_>) -> Result<()> {
         let dtype = cx.dtype(0)?;
         for (i, what) in ["input", "weight"].into_iter().enumerate() {
-            let fits = cx.dims(i)?.is_none_or(|d| d.len() == 3);
+            let fits = cx.dims(i)?.is_none_or(|d| d.len() == 3 || (i == 0 && self.channels_last && d.len() > 3));
             ensure!(fits, InvalidGraph, "{what} must have three axes, not shape {:?}", cx.dims(i)?);
         }
         let state = match (cx.dims(0)?, cx.dims(1)?) {
-            (Some([batch, channels, _]), Some([_, _, k])) => {
-                Some([batch.clone(), channels.clone(), k.sub(&Dim::Known(1))].into_iter().collect())
+            (Some(x), Some([_, _, k])) => {
+                let mut state = x.to_vec();
+                state[if self.channels_last { 1 } else { 2 }] = k.sub(&Dim::Known(1)).mul(&Dim::from(self.dilation));
+                Some(state.into())
             }
             _ => None,
         };
@@ -62,38 +72,71 @@ impl Op for CausalConv {
     }
 }
 
+/// The operands of a run, with past and future as one line of `kept + len` positions for each channel.
+struct Line<'a> {
+    x: Floats<'a>,
+    past: Option<Floats<'a>>,
+    weights: Floats<'a>,
+    bias: Option<Floats<'a>>,
+    y: FloatsMut<'a>,
+    present: Option<FloatsMut<'a>>,
+    channels: usize,
+    len: usize,
+    taps: usize,
+    kept: usize,
+}
+
 impl Stateless for CausalConv {
     fn run(&self, cx: &mut Run<'_>) -> Result<()> {
-        let dtype = cx.input(0)?.dtype();
-        let (&[batch, channels, len], &[rows, 1, k]) = (cx.input(0)?.shape(), cx.input(1)?.shape()) else {
-            base::bail!(InvalidArgument, "an input of shape {:?} and weights of shape {:?}", cx.input(0)?.shape(), cx.input(1)?.shape());
+        let (dtype, shape) = (cx.input(0)?.dtype(), Shape::from(cx.input(0)?.shape()));
+        let given = Shape::from(cx.input(1)?.shape());
+        let sizes = match *shape {
+            [batch, channels, len] if !self.channels_last => Some((batch, channels, len)),
+            [batch, len, ref rest @ ..] if self.channels_last => Shape::checked_len(rest).map(|channels| (batch, channels, len)),
+            _ => None,
         };
-        ensure!(rows == channels && k > 0, InvalidArgument, "weights of shape {:?} for {channels} channels", cx.input(1)?.shape());
-        let kept = k - 1;
-        cx.allocate(0, dtype, [batch, channels, len])?;
-        cx.allocate(1, dtype, [batch, channels, kept])?;
+        let (Some((batch, channels, len)), &[rows, 1, taps]) = (sizes, &*given) else {
+            base::bail!(InvalidArgument, "an input of shape {shape} and weights of shape {given}");
+        };
+        ensure!(rows == channels && taps > 0, InvalidArgument, "weights of shape {given} for {channels} channels");
+        let kept = (taps - 1).checked_mul(self.dilation);
+        let kept = kept.ok_or_else(|| base::error!(InvalidArgument, "{taps} taps that are {} apart", self.dilation))?;
+        let mut state = shape.to_vec();
+        state[if self.channels_last { 1 } else { 2 }] = kept;
+        let state = Shape::from(&state[..]);
+        cx.allocate(0, dtype, shape)?;
+        cx.allocate(1, dtype, state.clone())?;
         let given = |i: usize, shape: &[usize]| match cx.optional(i)? {
             Some(t) if t.shape() == shape => Floats::of(t).map(Some),
             Some(t) => Err(base::error!(InvalidArgument, "input {i} is of shape {:?}, not {shape:?}", t.shape())),
             None => Ok(None),
         };
-        let (bias, past) = (given(2, &[channels])?, given(3, &[batch, channels, kept])?);
-        let (x, w, y) = (Floats::of(cx.input(0)?)?, Floats::of(cx.input(1)?)?, FloatsMut::of(cx.output(0)?)?);
+        let (bias, past) = (given(2, &[channels])?, given(3, &state)?);
+        let (x, weights, y) = (Floats::of(cx.input(0)?)?, Floats::of(cx.input(1)?)?, FloatsMut::of(cx.output(0)?)?);
         let present = if cx.has_output(1) { Some(FloatsMut::of(cx.output(1)?)?) } else { None };
-        for_rows::<f32>(&mut [], 0, batch * channels, rows_per_chunk((len + k) * 4), &|_, range| {
-            let (mut line, mut out, mut weights) = (vec![0f32; kept + len], vec![0f32; len], vec![0f32; k]);
+        let line = Line { x, past, weights, bias, y, present, channels, len, taps, kept };
+        if self.channels_last { self.by_position(&line, batch) } else { self.by_channel(&line, batch) }
+    }
+}
+
+impl CausalConv {
+    /// Channels one by one, each along its positions.
+    fn by_channel(&self, l: &Line<'_>, batch: usize) -> Result<()> {
+        let (len, kept) = (l.len, l.kept);
+        for_rows::<f32>(&mut [], 0, batch * l.channels, rows_per_chunk((len + kept + 1) * 4), &|_, range| {
+            let (mut line, mut out, mut weights) = (vec![0f32; kept + len], vec![0f32; len], vec![0f32; l.taps]);
             for row in range {
-                let channel = row % channels;
-                match past {
+                let channel = row % l.channels;
+                match l.past {
                     Some(past) => past.read(row * kept, &mut line[..kept]),
                     None => line[..kept].fill(0.0),
                 }
-                x.read(row * len, &mut line[kept..]);
-                w.read(channel * k, &mut weights);
-                out.fill(bias.map_or(0.0, |b| b.get::<f32>(channel)));
+                l.x.read(row * len, &mut line[kept..]);
+                l.weights.read(channel * l.taps, &mut weights);
+                out.fill(l.bias.map_or(0.0, |b| b.get::<f32>(channel)));
                 for piece in pieces(len, 1 << 14) {
                     for (j, &weight) in paced(weights.iter().enumerate(), piece.len() / 4) {
-                        let line = &line[j + piece.start..j + piece.end];
+                        let line = &line[j * self.dilation + piece.start..j * self.dilation + piece.end];
                         out[piece.clone()].iter_mut().zip(line).for_each(|(out, x)| *out += weight * x);
                     }
                 }
@@ -102,11 +145,58 @@ impl Stateless for CausalConv {
                 }
                 // SAFETY: each row is written by one chunk only.
                 unsafe {
-                    y.write(row * len, &out);
-                    if let Some(present) = &present {
+                    l.y.write(row * len, &out);
+                    if let Some(present) = &l.present {
                         present.write(row * kept, &line[len..]);
                     }
                 }
+            }
+        })
+    }
+
+    /// Positions one by one, each with all its channels; then the state.
+    fn by_position(&self, l: &Line<'_>, batch: usize) -> Result<()> {
+        let (c, taps) = (l.channels, l.taps);
+        if c == 0 {
+            return Ok(());
+        }
+        // Position `i` of the line of past and present of an image.
+        let read = |image: usize, i: usize, to: &mut [f32]| match (i.checked_sub(l.kept), l.past) {
+            (Some(i), _) => l.x.read((image * l.len + i) * c, to),
+            (None, Some(past)) => past.read((image * l.kept + i) * c, to),
+            (None, None) => to.fill(0.0),
+        };
+        for_rows::<f32>(&mut [], 0, batch * l.len, rows_per_chunk(c * 4).max(taps), &|_, range| {
+            // A row of weights for each tap.
+            let mut weights = vec![0f32; taps * c];
+            for (i, w) in weights.iter_mut().enumerate() {
+                *w = l.weights.get(i % c * taps + i / c);
+            }
+            let (mut x, mut out) = (vec![0f32; c], vec![0f32; c]);
+            for row in paced(range, taps * c) {
+                let (image, t) = (row / l.len, row % l.len);
+                match l.bias {
+                    Some(bias) => bias.read(0, &mut out),
+                    None => out.fill(0.0),
+                }
+                for (j, weights) in weights.chunks_exact(c).enumerate() {
+                    read(image, t + j * self.dilation, &mut x);
+                    out.iter_mut().zip(weights).zip(&x).for_each(|((out, w), x)| *out += w * x);
+                }
+                if self.silu {
+                    simd::map_in_place(Silu, &mut out);
+                }
+                // SAFETY: each position is written by one chunk only.
+                unsafe { l.y.write(row * c, &out) }
+            }
+        })?;
+        let Some(present) = &l.present else { return Ok(()) };
+        for_rows::<f32>(&mut [], 0, batch * l.kept, rows_per_chunk(c * 4), &|_, range| {
+            let mut x = vec![0f32; c];
+            for row in range {
+                read(row / l.kept, l.len + row % l.kept, &mut x);
+                // SAFETY: as above.
+                unsafe { present.write(row * c, &x) }
             }
         })
     }

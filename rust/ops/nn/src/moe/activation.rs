@@ -1,13 +1,14 @@
 //! What stands between the two products of an expert.
 
-use base::{Result, bail};
+use base::{Result, bail, ensure};
 use op::Attrs;
-use simd::math::{Gelu, Silu};
+use simd::math::{GeluTanh, Silu};
 
 /// The activation of experts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Activation {
     Relu,
+    /// By the hyperbolic tangent, as in ONNX Runtime.
     Gelu,
     Silu,
     Identity,
@@ -25,6 +26,7 @@ impl Activation {
     pub(super) fn load(a: &Attrs<'_>) -> Result<Self> {
         let (alpha, beta) = (a.float("activation_alpha", 1.0)?, a.float("activation_beta", 0.0)?);
         let (limit, fusion) = (a.float("swiglu_limit", f32::INFINITY)?, a.int("swiglu_fusion", 0)?);
+        ensure!(limit >= 0.0, InvalidGraph, "attribute 'swiglu_limit' is {limit}");
         Ok(match a.choice("activation_type", &["relu", "gelu", "silu", "identity", "swiglu"], "relu")? {
             0 => Self::Relu,
             1 => Self::Gelu,
@@ -47,7 +49,7 @@ impl Activation {
     pub(super) fn apply(self, x: &mut Vec<f32>, width: usize) {
         match self {
             Self::Relu => x.iter_mut().for_each(|v| *v = v.max(0.0)),
-            Self::Gelu => simd::map_in_place(Gelu, x),
+            Self::Gelu => simd::map_in_place(GeluTanh, x),
             Self::Silu => simd::map_in_place(Silu, x),
             Self::Identity => {}
             Self::SwiGlu { alpha, beta, limit, apart } => {

@@ -18,7 +18,7 @@ pub static MOE: OpDef = OpDef {
     versions: &[since(1, SIGNATURE, &[("T", TypeSet::tensors(&[DType::F32, DType::F16, DType::BF16]))])],
     load: |a| {
         ensure!(!a.has_input(6) && !a.has_input(7), NotImplemented, "MoE with a third product");
-        Ok(Box::new(Moe { route: Route::load(a)? }))
+        Ok(Box::new(Moe { route: Route::load(a, true)? }))
     },
     kernels: Kernels::NONE.cpu::<Moe>(),
     ..OpDef::MICROSOFT
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn rows_go_to_their_experts() {
-        let s = single(&MOE, 1).attr("k", 1).attr("activation_type", "relu");
+        let s = single(&MOE, 1).attr("k", 1).attr("activation_type", "relu").attr("normalize_routing_weights", 1);
         let s = s.input([2, 2], &[1f32, 2., -1., 3.]).input([2, 2], &[9f32, 0., 0., 9.]);
         let s = s.input([2, 1, 2], &[1f32, 1., 2., 1.]).input([2, 1], &[0.5f32, 0.]);
         let s = s.input([2, 2, 1], &[1f32, -1., 2., 3.]).input([2, 2], &[0f32, 0., 10., 20.]);

@@ -23,7 +23,10 @@ pub static Q_MOE: OpDef = OpDef {
         ensure!(a.choice("quant_type", &["int"], "int")? == 0, NotImplemented, "QMoE with weights that are no integers");
         let (bits, block) = (a.int("expert_weight_bits", 4)?, a.int("block_size", 0)?);
         ensure!(matches!(bits, 2 | 4 | 8) && block >= 0, InvalidGraph, "weights of {bits} bits in blocks of {block}");
-        Ok(Box::new(QMoe { route: Route::load(a)?, bits: bits as usize, block: block as usize }))
+        for name in ["fc1_expert_weight_bits", "fc2_expert_weight_bits", "fc3_expert_weight_bits"] {
+            ensure!(a.int(name, bits)? == bits, NotImplemented, "QMoE with products of different bits");
+        }
+        Ok(Box::new(QMoe { route: Route::load(a, false)?, bits: bits as usize, block: block as usize }))
     },
     kernels: Kernels::NONE.cpu::<QMoe>(),
     ..OpDef::MICROSOFT
