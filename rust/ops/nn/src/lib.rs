@@ -99,6 +99,7 @@ pub static OPS: &[&OpDef] = &[
     &softmax::SOFTMAX,
     &swiglu::SWI_GLU,
     &vision::affine_grid::AFFINE_GRID,
+    &vision::crop_and_resize::CROP_AND_RESIZE,
     &vision::grid_sample::GRID_SAMPLE,
     &vision::max_roi_pool::MAX_ROI_POOL,
     &vision::non_max_suppression::NON_MAX_SUPPRESSION,

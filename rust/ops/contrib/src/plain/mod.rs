@@ -8,3 +8,4 @@ pub mod expand_dims;
 pub mod mat_mul_integer16;
 pub mod q_attention;
 pub mod same;
+pub mod sample_op;

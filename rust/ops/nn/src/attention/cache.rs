@@ -203,7 +203,7 @@ impl<'a> Cache<'a> {
 
     /// Writes the present of each image as its step says, the rest of the memory zero, and gives what attention of `queries` queries
     /// reads: rows of the present, if `true` comes with them, else rows as they were before any left, in `room`, which has `keys`
-    /// positions a head.
+    /// positions a head. One step may stand for all images.
     ///
     /// # Errors
     /// `InvalidArgument` when a step does not fit the past or the present.
@@ -220,12 +220,14 @@ impl<'a> Cache<'a> {
         ensure!(direct || room.len() >= batch * heads * keys * size, Fail, "no room for {keys} positions of {:?}", self.extent);
         let wide = SharedMut::new(if direct { &mut [] } else { &mut room[..batch * heads * keys * size] });
         let (row, len) = (self.coding.bytes(size), keys * size);
-        parallel_for(batch * heads, &|i| {
+        // Images and heads of nothing may be any number.
+        let heads_of_something = if self.capacity.max(keys) * size == 0 { 0 } else { batch * heads };
+        parallel_for(heads_of_something, &|i| {
             // SAFETY: each head's rows belong to one chunk.
             let own = self.present.as_ref().map(|p| unsafe { p.bytes.part(i * self.capacity * row..(i + 1) * self.capacity * row) });
             // SAFETY: as above.
             let wide = (!direct).then(|| unsafe { wide.part(i * len..(i + 1) * len) });
-            self.join_head(i, source, &steps[i / heads], own, wide);
+            self.join_head(i, source, steps.get(i / heads).unwrap_or(&steps[0]), own, wide);
         });
         threads::check()?;
         let Some(memory) = self.present.filter(|_| direct) else {
@@ -253,7 +255,8 @@ impl<'a> Cache<'a> {
             let fits = step.fresh <= self.extent.rows && (step.all() - step.dropped.min(step.all())) <= self.capacity;
             ensure!(fits, InvalidArgument, "{} and {} positions in a cache of {}", step.before, step.fresh, self.capacity);
         }
-        ensure!(steps.len() == self.extent.batch, Fail, "{} steps for {} images", steps.len(), self.extent.batch);
+        let fits = steps.len() == 1 || steps.len() == self.extent.batch;
+        ensure!(fits, Fail, "{} steps for {} images", steps.len(), self.extent.batch);
         Ok(())
     }
 

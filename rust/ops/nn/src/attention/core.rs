@@ -179,6 +179,10 @@ impl<A: Computed> Job<'_, A> {
             self.heads,
             self.kv_heads
         );
+        // Heads that nothing comes of may be any number.
+        if self.queries == 0 || (self.v_size == 0 && (self.keep.is_none() || self.keys == 0)) {
+            return Ok(());
+        }
         if self.is_few() {
             return self.run_few(y, scratch);
         }

@@ -8,7 +8,6 @@ use ir::{Attribute, Dim, Dims, Fact, Graph, Node};
 use op::body::{Body, dtype_of};
 use op::types::FLOATS;
 use op::{Attrs, CpuKernel, Infer, Kernels, Op, OpDef, Prepare, Prepared, Run, Since, Sizes, TypeSet, since};
-use smallvec::{SmallVec, smallvec};
 
 use super::cache::{Cache, Extent, Fresh, Step, by_head, by_position, gather};
 use super::coding::Coding;
@@ -366,7 +365,7 @@ impl<A: Computed> Kernel<A> {
         let fresh = Fresh::of(new, e)?;
         let present = cx.has_output(i).then(|| cx.output(i)).transpose()?;
         let cache = Cache::new(Coding::float(new.dtype()), e, cx.optional(i + 3)?, present, past + e.rows)?;
-        let steps: SmallVec<[Step; 8]> = smallvec![Step { before: past, fresh: e.rows, dropped: 0 }; e.batch];
+        let steps = [Step { before: past, fresh: e.rows, dropped: 0 }];
         let source = |image: usize, head: usize, row: usize, x: &mut [A]| fresh.read(image, head, row, x);
         Ok(cache.read((Some(&fresh), &source, queries), &steps, past + e.rows, room)?.0)
     }

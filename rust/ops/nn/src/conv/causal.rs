@@ -123,6 +123,9 @@ impl CausalConv {
     /// Channels one by one, each along its positions.
     fn by_channel(&self, l: &Line<'_>, batch: usize) -> Result<()> {
         let (len, kept) = (l.len, l.kept);
+        if len + kept == 0 {
+            return Ok(());
+        }
         for_rows::<f32>(&mut [], 0, batch * l.channels, rows_per_chunk((len + kept + 1) * 4), &|_, range| {
             let (mut line, mut out, mut weights) = (vec![0f32; kept + len], vec![0f32; len], vec![0f32; l.taps]);
             for row in range {

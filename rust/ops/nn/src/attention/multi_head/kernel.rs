@@ -2,7 +2,6 @@
 
 use base::{DType, Result, Shape, TensorRef, bail, ensure};
 use op::{CpuKernel, Prepare, Prepared, Run, Sizes};
-use smallvec::{SmallVec, smallvec};
 
 use super::super::cache::{Cache, Extent, Fresh, Step, gather};
 use super::super::coding::Coding;
@@ -214,7 +213,7 @@ impl Kernel {
             Some(t) => Some(Beams::of(t, p.q.batch, p.past)?),
             None => None,
         };
-        let steps: SmallVec<[Step; 8]> = smallvec![Step { before: p.past, fresh: p.k.rows, dropped: 0 }; p.q.batch];
+        let steps = [Step { before: p.past, fresh: p.k.rows, dropped: 0 }];
         // Keys and values by head have been made, with their bias, earlier.
         let ready = p.made.is_none() && !p.packed && cx.optional(1)?.is_some_and(|t| t.rank() == 4);
         let mut read = [None, None];
