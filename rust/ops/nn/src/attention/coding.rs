@@ -76,7 +76,8 @@ impl<'a> Coding<'a> {
     /// Writes one position of head `head`.
     pub(super) fn encode<A: Computed>(&self, head: usize, from: &[A], to: &mut [u8]) {
         let scale = self.scale(head, from.len());
-        let scaled = |i: usize| from[i].f64() as f32 / scale(i);
+        // The inverse is rounded first, as in ONNX Runtime, so that ties fall alike.
+        let scaled = |i: usize| from[i].f64() as f32 * (1.0 / scale(i));
         match self.kind {
             // SAFETY: nobody else has the row.
             Kind::Float(dtype) => unsafe { floats_mut(dtype, to).write(0, from) },
