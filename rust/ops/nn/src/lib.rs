@@ -44,6 +44,7 @@ pub static OPS: &[&OpDef] = &[
     &attention::multi_head::DECODER_MASKED_MULTI_HEAD_ATTENTION,
     &attention::rotary::MICROSOFT_ROTARY_EMBEDDING,
     &attention::rotary::ROTARY_EMBEDDING,
+    &attention::sparse::SPARSE_ATTENTION,
     &attention::standard::ATTENTION,
     &conv::causal::CAUSAL_CONV_WITH_STATE,
     &conv::causal::MICROSOFT_CAUSAL_CONV_WITH_STATE,

@@ -9,4 +9,5 @@ pub mod linear;
 mod masks;
 pub mod multi_head;
 pub mod rotary;
+pub mod sparse;
 pub mod standard;
