@@ -1,5 +1,8 @@
 //! How work is cut into chunks for threads, and the scratch memory of each thread.
 
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
 use base::threads::{self, parallel_for, parallel_with_scratch};
 use base::{Element, Result, ensure};
 
@@ -25,7 +28,7 @@ pub(crate) fn for_rows<T: Element>(
     len: usize,
     rows: usize,
     grain: usize,
-    f: &(dyn Fn(&mut [T], std::ops::Range<usize>) + Sync),
+    f: &(dyn Fn(&mut [T], Range<usize>) + Sync),
 ) -> Result<()> {
     let grain = grain.max(1);
     let range = |chunk: usize| chunk * grain..(chunk * grain + grain).min(rows);
@@ -40,4 +43,21 @@ pub(crate) fn for_rows<T: Element>(
         threads::pieces(chunks, 1).for_each(|chunk| f(&mut scratch[..len], range(chunk.start)));
     }
     threads::check()
+}
+
+/// Work on some rows that may fail; it is given scratch memory.
+pub(crate) type Attempt<'a, T> = dyn Fn(&mut [T], Range<usize>) -> Result<()> + Sync + 'a;
+
+/// [`for_rows`] with work that may fail.
+///
+/// # Errors
+/// As [`for_rows`]; one of those of `f`.
+pub(crate) fn try_for_rows<T: Element>(scratch: &mut [T], len: usize, rows: usize, grain: usize, f: &Attempt<'_, T>) -> Result<()> {
+    let failure = Mutex::new(None);
+    for_rows(scratch, len, rows, grain, &|scratch, range| {
+        if let Err(e) = f(scratch, range) {
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+        }
+    })?;
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }

@@ -8,7 +8,7 @@ use gemm::{Epilogue, Mat, MatMut, Scalar, gemm, scratch_len};
 
 use super::coding::Coded;
 use super::few::PIECE;
-use crate::chunks::for_rows;
+use crate::chunks::try_for_rows;
 use crate::conv::windows::elements;
 use crate::floats::FloatsMut;
 use crate::real::Real;
@@ -188,17 +188,12 @@ impl<A: Computed> Job<'_, A> {
         }
         let at_once = rows_at_once(self.keys);
         let blocks = self.queries.div_ceil(at_once);
-        let failure = std::sync::Mutex::new(None);
-        for_rows(scratch, own_bytes::<A>(self.keys, self.size, self.v_size), self.batch * self.heads * blocks, 1, &|own, range| {
-            for i in range {
+        try_for_rows(scratch, own_bytes::<A>(self.keys, self.size, self.v_size), self.batch * self.heads * blocks, 1, &|own, mut range| {
+            range.try_for_each(|i| {
                 let (image, head, block) = (i / (self.heads * blocks), i / blocks % self.heads, i % blocks);
-                let rows = block * at_once..((block + 1) * at_once).min(self.queries);
-                if let Err(e) = self.block(image, head, rows, y, own) {
-                    failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(e);
-                }
-            }
-        })?;
-        failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+                self.block(image, head, block * at_once..((block + 1) * at_once).min(self.queries), y, own)
+            })
+        })
     }
 
     /// The keys that one query sees.

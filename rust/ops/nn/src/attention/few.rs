@@ -9,7 +9,7 @@ use simd::{Kernel, Simd, dispatch};
 use smallvec::{SmallVec, smallvec};
 
 use super::core::{Computed, Job, Operand, Target, own_bytes, room};
-use crate::chunks::for_rows;
+use crate::chunks::try_for_rows;
 use crate::floats::{cast, cast_mut};
 
 /// Up to this many queries are multiplied by keys as they lie.
@@ -37,18 +37,13 @@ impl<A: Computed> Job<'_, A> {
         let parts = base::threads::slots().div_ceil((self.batch * self.kv_heads).max(1));
         let together = group.div_ceil(parts).min(TOGETHER / self.queries.max(1)).max(1);
         let parts = group.div_ceil(together);
-        let failure = std::sync::Mutex::new(None);
         let own = own_bytes::<A>(self.keys, self.size, self.v_size);
-        for_rows(scratch, own, self.batch * self.kv_heads * parts, 1, &|own, range| {
-            for i in range {
+        try_for_rows(scratch, own, self.batch * self.kv_heads * parts, 1, &|own, mut range| {
+            range.try_for_each(|i| {
                 let (image, kv, part) = (i / (self.kv_heads * parts), i / parts % self.kv_heads, i % parts);
-                let heads = kv * group + part * together..kv * group + group.min((part + 1) * together);
-                if let Err(e) = self.together(image, kv, heads, y, own) {
-                    failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(e);
-                }
-            }
-        })?;
-        failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+                self.together(image, kv, kv * group + part * together..kv * group + group.min((part + 1) * together), y, own)
+            })
+        })
     }
 
     /// All queries of some heads that share keys.

@@ -4,7 +4,7 @@ use base::{DType, Result, TensorRef, ensure, error};
 use ir::Dim;
 use op::{Infer, Kernels, Op, OpDef, Run, Stateless, TypeSet, since};
 
-use crate::chunks::{for_rows, rows_per_chunk};
+use crate::chunks::{rows_per_chunk, try_for_rows};
 use crate::floats::{Floats, FloatsMut};
 
 const SIGNATURE: &str = "input_ids:T1, segment_ids:T1?, word_embedding:T, position_embedding:T, segment_embedding:T?, gamma:T, beta:T, \
@@ -135,15 +135,11 @@ impl Stateless for EmbedLayerNormalization {
         let (gamma, beta) = (vector(5)?, vector(6)?);
         let y = FloatsMut::of(cx.output(0)?)?;
         let sum = if cx.has_output(2) { Some(FloatsMut::of(cx.output(2)?)?) } else { None };
-        let failure = std::sync::Mutex::new(None);
-        for_rows::<f32>(&mut [], 0, batch * length, rows_per_chunk(hidden * 4), &|_, range| {
+        try_for_rows::<f32>(&mut [], 0, batch * length, rows_per_chunk(hidden * 4), &|_, range| {
             let (mut row, mut buffer, mut out) = (vec![0f32; hidden], vec![0f32; hidden], vec![0f32; hidden]);
             for r in range {
                 row.fill(0.0);
-                if let Err(e) = lookups.iter().try_for_each(|l| l.add(r, length, &mut buffer, &mut row)) {
-                    failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(e);
-                    return;
-                }
+                lookups.iter().try_for_each(|l| l.add(r, length, &mut buffer, &mut row))?;
                 let (mean, variance) = simd::rows::mean_variance(&row);
                 simd::rows::normalize(&row, &mut out, mean, 1.0 / (variance + self.epsilon).sqrt(), Some(&gamma), Some(&beta));
                 // SAFETY: each row is written by one chunk only.
@@ -154,8 +150,8 @@ impl Stateless for EmbedLayerNormalization {
                     }
                 }
             }
-        })?;
-        failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+            Ok(())
+        })
     }
 }
 

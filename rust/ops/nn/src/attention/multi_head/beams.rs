@@ -1,6 +1,6 @@
 //! Caches of a search with several beams: each position of an image is taken from the beam that it came from.
 
-use base::threads::parallel_chunks_mut;
+use base::threads::{SharedMut, try_parallel_for};
 use base::{Result, Shape, TensorRef, bail, ensure};
 
 use super::super::cache::{Extent, by_head};
@@ -45,19 +45,16 @@ impl<'a> Beams<'a> {
 
     /// Copies all positions of `e` as the images see them.
     pub(super) fn follow<'r>(&self, rows: &Operand<'_, f32>, e: Extent, to: &'r mut [f32]) -> Result<Heads<'r, f32>> {
-        let failure = std::sync::Mutex::new(None);
-        parallel_chunks_mut(&mut to[..e.elements()], e.rows * e.size, &|i, to| {
-            let (image, head) = (i / e.heads, i % e.heads);
-            for (row, to) in to.chunks_exact_mut(e.size.max(1)).enumerate() {
-                if let Err(error) = rows.copy(self.origin(image, row), head, row, to) {
-                    failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
-                }
-            }
-        });
-        match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(by_head(to, e)),
-        }
+        let (len, shared) = (e.rows * e.size, SharedMut::new(&mut to[..e.elements()]));
+        try_parallel_for(shared.len() / len.max(1), &|i| {
+            // SAFETY: each head belongs to one chunk.
+            let own = unsafe { shared.part(i * len..(i + 1) * len) };
+            own.chunks_exact_mut(e.size).enumerate().try_for_each(|(row, to)| {
+                let (image, head) = (i / e.heads, i % e.heads);
+                rows.copy(self.origin(image, row), head, row, to)
+            })
+        })?;
+        Ok(by_head(to, e))
     }
 }
 
