@@ -51,7 +51,7 @@ mod tuning;
 use pyo3::prelude::*;
 
 /// The native module of the package `ort_rs`.
-#[pymodule]
+#[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
     use crate::adapter::{AdapterFormat, LoraAdapter};
