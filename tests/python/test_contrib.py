@@ -12,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import ort_rs
-from nodes import RNG, Case, assert_as_onnx_runtime, assert_close, floats, octets, scale, zero
+from nodes import RNG, Case, assert_as_onnx_runtime, assert_close, floats, model_of, octets, scale, zero
 
 
 def quantized() -> Iterator[Case]:
@@ -267,3 +267,22 @@ def test_in_the_graphs_of_nodes() -> None:
     for condition in (True, False):
         feeds = {"c": np.array(condition), "x": octets(2, 3) % 16}
         assert_close(ours.run(None, feeds), theirs.run(None, feeds), 1)
+
+
+@pytest.mark.parametrize("op", ["MemcpyFromHost", "MemcpyToHost"])
+def test_copies_between_memories_are_nothing_on_the_host(op: str) -> None:
+    assert_as_onnx_runtime(Case(op, [floats(2, 3)], domain=""))
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_means_of_quantized_values(keepdims: int) -> None:
+    # ONNX Runtime declares the operator, and has no kernel for it.
+    codes = octets(2, 3, 4)
+    inputs = [codes, scale(0.05), zero(120), scale(0.02), zero(7)]
+    model, feeds = model_of(Case("QLinearReduceMean", inputs, {"axes": [0, 2], "keepdims": keepdims}))
+    (y,) = ort_rs.InferenceSession(model).run(None, feeds)
+    means = ((codes.astype(np.float64) - 120) * 0.05).mean(axis=(0, 2), keepdims=bool(keepdims))
+    expected = np.clip(np.rint(means / 0.02) + 7, 0, 255)
+    assert isinstance(y, np.ndarray)
+    assert (y.dtype, y.shape) == (np.uint8, expected.shape)
+    assert np.abs(y.astype(np.float64) - expected).max() <= 1
