@@ -47,6 +47,8 @@ pub struct Session {
     others: Mutex<Vec<(Variant, Arc<Runner>)>>,
     /// The number of each port, by name.
     places: HashMap<String, usize>,
+    /// The place of each output among them, by its name.
+    output_places: HashMap<String, usize>,
     /// For each input of the graph, in its order, the number of its port.
     order: Vec<usize>,
     /// Axes of inputs that the model gives the name of an earlier axis.
@@ -144,6 +146,7 @@ impl Session {
         let settings = options.threads();
         settings.iter().for_each(|s| warn_of_affinities(s, &options));
         let outputs = output_ports(&runner, outputs, &model.graph)?;
+        let output_places = outputs.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
         options.cancel.check()?;
         profile.iter().for_each(|p| p.session("session_initialization", begun));
         log.say(Info, "initialize", || format!("Session successfully initialized in {:?}.", begun.elapsed()));
@@ -161,6 +164,7 @@ impl Session {
             all: Arc::new(runner),
             others: Mutex::default(),
             places,
+            output_places,
             order,
             namesakes,
         })
@@ -319,7 +323,7 @@ impl Session {
         for (name, destination) in fetches.iter().zip(destinations).filter_map(|(name, d)| Some((name, (*d)?))) {
             let reached = self.model.target.owner_of(destination.memory());
             reached.map_err(|e| error!(InvalidArgument, "output '{name}' is bound to another memory: {}", e.detail()))?;
-            if let (Some(port), Some(tensor)) = (self.outputs.iter().find(|p| p.name == *name), destination.bound()) {
+            if let (Some(port), Some(tensor)) = (self.output_places.get(*name).map(|i| &self.outputs[*i]), destination.bound()) {
                 check_destination(port, tensor)?;
             }
         }
@@ -449,8 +453,7 @@ impl Session {
 
     /// A plan of the program at hand for outputs; of the model as it came for any other value, or for sizes that go against its names.
     fn plan_for(&self, fetches: &[&str], resident: &[bool], named: bool) -> Result<Runner> {
-        let places: HashMap<&str, usize> = self.outputs.iter().enumerate().map(|(i, p)| (&*p.name, i)).collect();
-        let output = |name: &str| places.get(name).copied();
+        let output = |name: &str| self.output_places.get(name).copied();
         let outputs: Option<Vec<usize>> = fetches.iter().map(|name| output(name)).collect();
         if let (Some(places), true) = (outputs, named) {
             let program = self.all.program();
