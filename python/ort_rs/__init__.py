@@ -57,6 +57,9 @@ from ort_rs._custom_op import (
     custom_op,
 )
 from ort_rs._debug import (
+    _get_nvidia_dll_paths as _get_nvidia_dll_paths,
+)
+from ort_rs._debug import (
     preload_dlls,
     print_debug_info,
 )

@@ -20,6 +20,15 @@ _CUDA = (
     ("cuda_runtime", "libcudart.so.12"),
 )
 _CUDNN = (("cudnn", "libcudnn.so.9"),)
+# The same on Windows, where cuDNN comes in parts.
+_CUDA_OF_WINDOWS = (
+    ("cublas", "cublasLt64_12.dll"),
+    ("cublas", "cublas64_12.dll"),
+    ("cufft", "cufft64_11.dll"),
+    ("cuda_runtime", "cudart64_12.dll"),
+)
+_PARTS = ("_engines_runtime_compiled", "_engines_precompiled", "_heuristic", "_ops", "_adv", "_graph", "", "_engines_tensor_ir")
+_CUDNN_OF_WINDOWS = tuple(("cudnn", f"cudnn{part}64_9.dll") for part in _PARTS)
 _PACKAGES = ("ort-rs", "onnxruntime", "onnx", "numpy", "torch")
 
 
@@ -62,6 +71,13 @@ def preload_dlls(cuda: bool = True, cudnn: bool = True, msvc: bool = True, direc
     for package, name in (_CUDA if cuda else ()) + (_CUDNN if cudnn else ()):
         if platform.system() == "Linux" and not any(_load(place) for place in _places(package, name, directory)):
             print(f"Failed to load {name}: it was found in none of the places where it is looked for")
+
+
+def _get_nvidia_dll_paths(is_windows: bool, cuda: bool = True, cudnn: bool = True) -> Iterator[tuple[str, str, str, str]]:
+    """Where NVIDIA's packages for Python have the libraries of CUDA and cuDNN: parts of paths, in the order of their dependencies."""
+    of_cuda, of_cudnn, folder = (_CUDA_OF_WINDOWS, _CUDNN_OF_WINDOWS, "bin") if is_windows else (_CUDA, _CUDNN, "lib")
+    for package, name in (of_cuda if cuda else ()) + (of_cudnn if cudnn else ()):
+        yield "nvidia", package, folder, name
 
 
 def _places(package: str, name: str, directory: str | None) -> Iterator[str]:

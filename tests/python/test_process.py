@@ -141,3 +141,10 @@ def test_threads_may_be_shared(pythonpath: dict[str, str]) -> None:
         return run.stderr.splitlines()[-1]
 
     assert told("ort_rs") == told("onnxruntime") == "RuntimeError None Fail RuntimeError ok"
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize("cuda", [False, True])
+@pytest.mark.parametrize("cudnn", [False, True])
+def test_where_libraries_of_cuda_are_looked_for(windows: bool, cuda: bool, cudnn: bool) -> None:
+    assert_same(lambda ort: list(ort._get_nvidia_dll_paths(windows, cuda=cuda, cudnn=cudnn)))
