@@ -60,7 +60,7 @@ impl Builder {
     /// ```
     /// # use ort_rs::Session;
     /// let session = Session::builder().free_dimension("batch", 4).from_file("examples/digits/digits.onnx")?;
-    /// assert_eq!(session.outputs()[0].to_string(), "probabilities: tensor(float)[batch,10]");
+    /// assert_eq!(session.outputs()[0].to_string(), "probabilities: tensor(float)[4,10]");
     /// assert_eq!(session.inputs()[0].to_string(), "images: tensor(float)[4,1,8,8]");
     /// # Ok::<(), ort_rs::Error>(())
     /// ```
